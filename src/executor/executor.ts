@@ -1,0 +1,41 @@
+// Runs one command in a container with a real OCI runtime. Knows nothing of LLB.
+
+export interface Executor {
+  /** Name and version of the runtime, for messages. */
+  readonly runtime: string;
+  /**
+   * Runs until the command ends and returns its exit code; kills the whole container when the signal aborts.
+   * @throws BakeError "runtime-failed" when the container could not be started
+   */
+  run(process: ProcessSpec, root: RootSpec, options: RunOptions): Promise<{ readonly exitCode: number }>;
+}
+
+export interface ProcessSpec {
+  readonly args: readonly string[];
+  /** `NAME=value` entries. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** `user[:group]`, names or numbers, looked up in the root's /etc/passwd and /etc/group; "" is root. */
+  readonly user: string;
+  readonly hostname?: string;
+  readonly extraHosts?: readonly { readonly host: string; readonly ip: string }[];
+  readonly network: "default" | "host" | "none";
+  readonly insecure: boolean;
+}
+
+export interface RootSpec {
+  /** Mounted root file system. */
+  readonly path: string;
+  readonly readonly: boolean;
+  /** Further mounts, parents before children. */
+  readonly mounts: readonly ContainerMount[];
+}
+
+export type ContainerMount =
+  | { readonly type: "bind"; readonly source: string; readonly dest: string; readonly readonly: boolean }
+  | { readonly type: "tmpfs"; readonly dest: string; readonly sizeBytes?: number };
+
+export interface RunOptions {
+  readonly signal: AbortSignal;
+  readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void;
+}

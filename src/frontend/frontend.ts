@@ -1,0 +1,67 @@
+// A frontend turns a request (options as BuildKit's frontends take them) into LLB and image configs. It is pure:
+// everything it needs from outside comes through FrontendHost.
+import type { Diagnostic } from "../diagnostic/diagnostic.ts";
+import type { Definition } from "../llb/definition.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { ImageConfig } from "../oci/imageconfig.ts";
+import type { Platform } from "../oci/platform.ts";
+
+export interface FrontendRequest {
+  /** The attributes of dockerfile.v0: `filename`, `target`, `platform`, `build-arg:X`, `label:X`, `context:NAME`, … */
+  readonly options: Readonly<Record<string, string>>;
+  /** Definitions that `context:NAME=input:KEY` options name. */
+  readonly inputs: Readonly<Record<string, FrontendInput>>;
+  /** Enters `local.session` of local sources; `local-sessionid:NAME` options override it per local name. */
+  readonly sessionId: string;
+  /** The platform steps run on without emulation; the target platform when `platform` is not given. */
+  readonly buildPlatform: Platform;
+}
+
+/** The result of another build used as a named context. */
+export interface FrontendInput {
+  readonly definition: Definition;
+  /** The image config of that result, when it has one. */
+  readonly config?: ImageConfig;
+}
+
+export interface FrontendResult {
+  /** One entry per target platform, in the order asked for. */
+  readonly images: readonly FrontendImage[];
+  readonly warnings: readonly Diagnostic[];
+}
+
+export interface FrontendImage {
+  readonly platform: Platform;
+  readonly definition: Definition;
+  /** Its rootfs has the base image's diff ids; exporters replace them by those of the layers they write. */
+  readonly config: ImageConfig;
+}
+
+export interface ResolvedImage {
+  /** The digest the reference stands for (of the index when it is one). */
+  readonly digest: Digest;
+  readonly config: ImageConfig;
+}
+
+export interface FrontendHost {
+  /**
+   * The config of an image for a platform. `reference` is a full reference with tag or digest.
+   * @throws BakeError "registry-missing" and others of the registry
+   */
+  resolveImageConfig(reference: string, options: { readonly platform: Platform; readonly signal: AbortSignal }): Promise<ResolvedImage>;
+  /** A file of a local directory lent by the session, or undefined when there is none. `path` is slash-separated. */
+  readLocal(local: LocalName, path: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  /** Solves a definition now and reads a file of its result; undefined when the file is missing. */
+  readSolved(definition: Definition, path: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+}
+
+/** A local directory by the name and session id that enter its source op. */
+export interface LocalName {
+  readonly name: string;
+  readonly sessionId: string;
+}
+
+export interface Frontend {
+  /** @throws BakeError with ranges in the file that was read */
+  lower(request: FrontendRequest, host: FrontendHost, signal: AbortSignal): Promise<FrontendResult>;
+}

@@ -1,0 +1,48 @@
+// Content digests (OCI image spec, descriptor.md "Digests"): `sha256:` and 64 hex digits.
+import { createHash } from "node:crypto";
+import { BakeError } from "../diagnostic/error.ts";
+
+declare const digestBrand: unique symbol;
+
+/** `algorithm:hex`, checked. */
+export type Digest = string & { readonly [digestBrand]: true };
+
+const FORM = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
+
+export function isDigest(text: string): text is Digest {
+  return FORM.test(text);
+}
+
+/** Checks the form of a digest. @throws BakeError "content-corrupt" when it is malformed */
+export function parseDigest(text: string): Digest {
+  if (!isDigest(text)) throw new BakeError("content-corrupt", `invalid digest ${JSON.stringify(text)}`);
+  return text;
+}
+
+/** The sha256 digest of bytes, or of a string's UTF-8. */
+export function digestOf(bytes: Uint8Array | string): Digest {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+}
+
+export interface Digester {
+  update(bytes: Uint8Array | string): Digester;
+  digest(): Digest;
+}
+
+/** Digests a stream piece by piece. `digest()` may be called once. */
+export function createDigester(): Digester {
+  const hash = createHash("sha256");
+  const digester: Digester = {
+    update(bytes) {
+      hash.update(bytes);
+      return digester;
+    },
+    digest: () => `sha256:${hash.digest("hex")}` as Digest,
+  };
+  return digester;
+}
+
+/** The hex part of a digest. */
+export function digestHex(digest: Digest): string {
+  return digest.slice(digest.indexOf(":") + 1);
+}

@@ -1,0 +1,14 @@
+// What the user who runs a build lends to it: directories, secrets, credentials. Nothing here is stored or keyed.
+
+export interface Session {
+  /** The directory behind a local source, or undefined when none was lent under that name. Absolute path. */
+  localDir(name: string, sessionId: string): string | undefined;
+  /** The bytes of a secret, or undefined when it was not given. */
+  secret(id: string): Promise<Uint8Array | undefined>;
+  /** Credentials for a registry host, or undefined for anonymous access. Asked again after a refusal. */
+  credentials(host: string): Promise<Credentials | undefined>;
+}
+
+export type Credentials =
+  | { readonly kind: "basic"; readonly username: string; readonly password: string }
+  | { readonly kind: "token"; readonly identityToken: string };

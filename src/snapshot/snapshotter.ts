@@ -1,0 +1,40 @@
+// Snapshots: immutable directory trees, each the changes over its parent. Committed by rename, never altered after.
+
+declare const snapshotBrand: unique symbol;
+
+/** Names a committed snapshot within one state directory. */
+export type SnapshotId = string & { readonly [snapshotBrand]: true };
+
+export interface Snapshotter {
+  readonly kind: "overlay" | "native";
+  /** A writable tree that begins as `parent` (empty when undefined). Discarded on dispose unless committed. */
+  prepare(parent: SnapshotId | undefined): Promise<ActiveSnapshot>;
+  /** The whole tree of a snapshot for reading; unmounted on dispose. */
+  view(id: SnapshotId): Promise<MountedTree>;
+  /** The snapshot and its ancestors, oldest first. @throws BakeError "state-unusable" when one is missing */
+  chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
+  exists(id: SnapshotId): Promise<boolean>;
+  /** What a snapshot changed against its parent, sorted by path; parents before children. */
+  changes(id: SnapshotId): Promise<SnapshotChanges>;
+}
+
+export interface MountedTree extends AsyncDisposable {
+  /** Absolute path of the tree's root. */
+  readonly root: string;
+}
+
+export interface ActiveSnapshot extends MountedTree {
+  /** Makes the tree permanent; the active snapshot may no longer be used, dispose does nothing then. */
+  commit(): Promise<SnapshotId>;
+}
+
+export interface SnapshotChanges extends AsyncDisposable {
+  /** Directory under which the content of added and modified paths is found. */
+  readonly root: string;
+  readonly changes: readonly Change[];
+}
+
+/** `path` is relative, slash-separated, without leading slash. A "delete" removes the parent's entry (whole subtree). */
+export type Change =
+  | { readonly kind: "upsert"; readonly path: string; readonly opaque?: boolean }
+  | { readonly kind: "delete"; readonly path: string };

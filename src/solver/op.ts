@@ -1,0 +1,107 @@
+// The solver's view of work: vertices with inputs, each with an Op that can say how it is cached and how to run.
+// Generic in the result type R: the solver never looks inside a result.
+import type { Digest } from "../oci/digest.ts";
+import type { Emit } from "../progress/event.ts";
+
+export interface Vertex<R> {
+  /** Equal digests mean the same work: within a solve such a vertex exists once. */
+  readonly digest: Digest;
+  /** Shown to the user. */
+  readonly name: string;
+  readonly inputs: readonly Edge<R>[];
+  readonly op: Op<R>;
+  /** Always execute, whatever the cache has (the result is still saved). */
+  readonly ignoreCache?: boolean;
+}
+
+/** One output of a vertex. */
+export interface Edge<R> {
+  readonly vertex: Vertex<R>;
+  readonly index: number;
+}
+
+export interface OpContext {
+  readonly signal: AbortSignal;
+  /** Logs and statuses of this step; the solver itself emits started, cached, done, failed. */
+  readonly emit: Emit;
+}
+
+export interface Op<R> {
+  /** How this step is cached. Called at most once per solve, before exec; cheap (no pulls, no walks). */
+  cacheMap(context: OpContext): Promise<CacheMap<R>>;
+  /** Runs the step: one result per output, undefined for outputs that do not exist. */
+  exec(inputs: readonly R[], context: OpContext): Promise<readonly (R | undefined)[]>;
+  /** Which slots exec needs; "free" steps (cheap, in-process) never wait. Default "cpu". */
+  readonly pool?: Pool;
+}
+
+export type Pool = "cpu" | "network" | "free";
+
+/**
+ * A labelled piece of a cache key. Hashing all pieces is the key; storing and comparing them is the explanation of a
+ * miss, so the two cannot disagree. Only `shown` is ever kept in clear: values may carry credentials.
+ */
+export interface KeyPart {
+  /** What this is, in the user's words: "command", "env PATH", "base image", "file a.txt". */
+  readonly label: string;
+  readonly value: string;
+  readonly shown?: string;
+}
+
+export interface CacheMap<R> {
+  readonly parts: readonly KeyPart[];
+  /** One entry per input, in order. */
+  readonly inputs: readonly InputKeying<R>[];
+  /**
+   * The op's result can change although its parts did not (a local directory): its definition key is worth nothing,
+   * users of it must be keyed by content.
+   */
+  readonly volatile?: boolean;
+}
+
+/** How one input enters the key. */
+export interface InputKeying<R> {
+  /** Enters the definition key beside the input's own key ("which paths of it matter"). */
+  readonly selector?: string;
+  /** The content of the input as far as this op can see it; absent when only the definition may be used. */
+  readonly contentKey?: (input: R, context: OpContext) => Promise<ContentKey>;
+}
+
+export interface ContentKey {
+  readonly digest: Digest;
+  /** Pieces behind the digest, for explanations (per file or summarised). */
+  readonly parts?: readonly KeyPart[];
+}
+
+/** A key under which results are stored: a digest over labelled parts. */
+export interface CacheKey {
+  readonly digest: Digest;
+  readonly parts: readonly KeyPart[];
+}
+
+/** What the store knows of one execution. `id` is stable: the digest of the key it was first saved under. */
+export interface CacheRecord {
+  readonly id: Digest;
+}
+
+/** Where results outlive a run. Every answer is a hint: an error is the same as "unknown". */
+export interface CacheStore<R> {
+  query(key: Digest): Promise<CacheRecord | undefined>;
+  /** The result behind one output of a record, or undefined when it is gone. The caller releases it. */
+  load(record: CacheRecord, index: number): Promise<R | undefined>;
+  /**
+   * Remembers the results of an execution under keys (the first being preferred as id when the record is new).
+   * Returns the record, which is an older one when a key was already known and its results still exist.
+   */
+  save(keys: readonly CacheKey[], vertex: { readonly digest: Digest; readonly name: string }, results: readonly (R | undefined)[]): Promise<CacheRecord>;
+  /** Makes `key` another name of an existing record. */
+  link(key: CacheKey, record: CacheRecord): Promise<void>;
+}
+
+/** Gives up a result the solver no longer needs. Called exactly once per result acquired. */
+export type Release<R> = (result: R) => Promise<void>;
+
+/** Time, so that a simulation can own it. Milliseconds. */
+export interface Clock {
+  now(): number;
+}
