@@ -25,6 +25,7 @@ export const codes = {
   "registry-failed": { exit: 1, text: "a registry could not be used" },
   "reference-invalid": { exit: 2, text: "an image reference is malformed" },
   "platform-invalid": { exit: 2, text: "a platform is malformed or not supported here" },
+  "pattern-invalid": { exit: 2, text: "a file pattern is malformed" },
   "content-corrupt": { exit: 1, text: "stored content does not match its digest" },
   "state-unusable": { exit: 1, text: "the state directory cannot be used" },
   "disk-full": { exit: 1, text: "there is no space left for the build's state or output" },
