@@ -25,7 +25,13 @@ export type ProgressEvent =
   | { readonly type: "failed"; readonly id: StepId; readonly at: number; readonly message: string }
   | { readonly type: "canceled"; readonly id: StepId; readonly at: number }
   /** Output of a command: raw bytes, cut anywhere. Stream 1 is standard output, 2 standard error. */
-  | { readonly type: "log"; readonly id: StepId; readonly at: number; readonly stream: 1 | 2; readonly data: Uint8Array }
+  | {
+      readonly type: "log";
+      readonly id: StepId;
+      readonly at: number;
+      readonly stream: 1 | 2;
+      readonly data: Uint8Array;
+    }
   /** A part of a step that moves: a blob being pulled, a layer being written. `total` in bytes, 0 when unknown. */
   | {
       readonly type: "status";
