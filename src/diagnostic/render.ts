@@ -45,6 +45,5 @@ function excerpt(range: Range, hint: string | undefined, paint: (code: number, t
 
 /** Control characters of a source must not reach the terminal. */
 function visible(text: string): string {
-  // eslint-disable-next-line no-control-regex -- exactly those are meant
   return text.replace(/[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]/g, "\u{fffd}");
 }
