@@ -1,7 +1,7 @@
 // Bundles the command line into dist/cli.js and the public LLB API into dist/llb.js with its types.
 // `--quick` leaves the types out (set-up uses it: nothing that runs needs them).
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,6 @@ import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const quick = process.argv.includes("--quick");
-const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
 
 /** @type {import("esbuild").BuildOptions} */
 const shared = {
@@ -25,7 +24,6 @@ const shared = {
   minifyWhitespace: true,
   keepNames: true,
   legalComments: "none",
-  define: { LLBAKE_VERSION: JSON.stringify(version) },
   logLevel: "warning",
 };
 
@@ -33,7 +31,7 @@ const shared = {
 const requireBanner = `import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);`;
 
 const bundles = [
-  { entry: "src/cli/main.ts", file: "cli.js", banner: `#!/usr/bin/env node\n${requireBanner}`, mode: 0o755 },
+  { entry: "src/cli/main.ts", file: "cli.js", banner: requireBanner, mode: 0o755 },
   { entry: "src/llb/mod.ts", file: "llb.js", banner: "", mode: 0o644 },
 ];
 
