@@ -3,6 +3,8 @@
 export interface Session {
   /** The directory behind a local source, or undefined when none was lent under that name. Absolute path. */
   localDir(name: string, sessionId: string): string | undefined;
+  /** Files of a local source that exist in memory only (an inline Dockerfile), by path; undefined when it is a directory. */
+  localFiles?(name: string, sessionId: string): ReadonlyMap<string, Uint8Array> | undefined;
   /** The bytes of a secret, or undefined when it was not given. */
   secret(id: string): Promise<Uint8Array | undefined>;
   /** Credentials for a registry host, or undefined for anonymous access. Asked again after a refusal. */

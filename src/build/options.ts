@@ -1,0 +1,87 @@
+// The options of dockerfile.v0 that follow from a target's attributes alone (buildx: toSolveOpt).
+import { isIP } from "node:net";
+import { BakeError } from "../diagnostic/error.ts";
+import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
+import { parseSizeBytes } from "./sizes.ts";
+import type { BuildTarget } from "./target.ts";
+
+/** @throws BakeError "bake-schema", "platform-invalid" */
+export function frontendOptions(target: BuildTarget, host: Platform): Record<string, string> {
+  const options: Record<string, string> = {};
+  for (const [name, value] of Object.entries(target.args)) options[`build-arg:${name}`] = value;
+  for (const [name, value] of Object.entries(target.labels)) options[`label:${name}`] = value;
+  if (target.target) options["target"] = target.target;
+  if (target.pull) options["image-resolve-mode"] = "pull";
+  if (target.noCacheFilter.length > 0) options["no-cache"] = target.noCacheFilter.join(",");
+  if (target.noCache) options["no-cache"] = "";
+  if (target.platforms.length > 0)
+    options["platform"] = platformsOf(target, host).map(formatPlatform).join(",");
+  // The Dockerfile's own switch for an index with a single entry.
+  if (/^(1|t|true)$/i.test(target.args["BUILDKIT_MULTI_PLATFORM"] ?? "")) options["multi-platform"] = "true";
+  Object.assign(options, networkOptions(target), limitOptions(target));
+  const hosts = Object.entries(target.extraHosts).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (hosts.length > 0)
+    options["add-hosts"] = hosts.flatMap(([host, ips]) => hostEntries(target, host, ips)).join(",");
+  return options;
+}
+
+/** The platforms asked for, without repetition; empty when the target leaves the choice to the builder. */
+export function platformsOf(target: BuildTarget, host: Platform): readonly Platform[] {
+  const byName = new Map<string, Platform>();
+  for (const text of target.platforms) {
+    const platform = text === "local" ? host : parsePlatform(text, host);
+    byName.set(formatPlatform(platform), platform);
+  }
+  return [...byName.values()];
+}
+
+function networkOptions({ name, network }: BuildTarget): Record<string, string> {
+  if (network === "" || network === "default") return {};
+  if (network === "host" || network === "none") return { "force-network-mode": network };
+  throw new BakeError("bake-schema", `target "${name}": unknown network mode "${network}"`, {
+    hint: "one of default, host, none",
+  });
+}
+
+function limitOptions({ name, shmSize, ulimits, resources }: BuildTarget): Record<string, string> {
+  const options: Record<string, string> = {};
+  const what = (attribute: string): string => `${attribute} of target "${name}"`;
+  if (shmSize !== "") {
+    const sizeBytes = parseSizeBytes(shmSize, what("shm-size"));
+    if (sizeBytes > 0) options["shm-size"] = String(sizeBytes);
+  }
+  if (ulimits.length > 0)
+    options["ulimit"] = ulimits.map(text => ulimitEntry(text, what("ulimit"))).join(",");
+  for (const [key, value] of Object.entries(resources)) {
+    if (value === "" || value === "0") continue;
+    const isSize = key === "memory" || key === "memory-swap";
+    options[key.replaceAll("-", "")] =
+      isSize && value !== "-1" ? String(parseSizeBytes(value, what(key))) : value;
+  }
+  return options;
+}
+
+/** `nofile=1024:2048`; a single value is both limits. Sorted and checked by the frontend, completed here. */
+function ulimitEntry(text: string, what: string): string {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (match === null)
+    throw new BakeError("bake-schema", `invalid ${what} "${text}"`, { hint: `expected "name=soft:hard"` });
+  return `${match[1]}=${match[2]}:${match[3] ?? match[2]}`;
+}
+
+function hostEntries({ name }: BuildTarget, host: string, ips: string): readonly string[] {
+  return ips.split(",").map(text => {
+    const ip = /^\[(.+)\]$/.exec(text)?.[1] ?? text;
+    if (ip === "host-gateway") {
+      throw new BakeError("not-supported", `target "${name}": extra host "${host}" asks for "host-gateway"`, {
+        hint: "give the address itself",
+      });
+    }
+    if (isIP(ip) === 0)
+      throw new BakeError(
+        "bake-schema",
+        `target "${name}": extra host "${host}" has the invalid address "${text}"`,
+      );
+    return `${host}=${ip}`;
+  });
+}

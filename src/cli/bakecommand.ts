@@ -1,0 +1,115 @@
+// The options of `bake [TARGET...]`: those of `docker buildx bake`, and a few of llbake's own.
+import { InvalidArgumentError, Option } from "commander";
+import { collect, parseSwitch } from "./arguments.ts";
+import type { DefineCommand } from "./program.ts";
+
+/** The options as commander hands them over; absent ones were not given. */
+export interface BakeFlags {
+  readonly file: readonly string[];
+  readonly print?: boolean;
+  readonly list?: string;
+  readonly set: readonly string[];
+  readonly var: readonly string[];
+  readonly push?: boolean;
+  readonly load?: boolean;
+  readonly pull?: boolean;
+  readonly noCache?: boolean;
+  readonly progress?: string;
+  readonly metadataFile?: string;
+  readonly allow: readonly string[];
+  readonly call?: string;
+  readonly check?: boolean;
+  readonly provenance?: string;
+  readonly sbom?: string;
+  readonly policy: readonly string[];
+  readonly builder?: string;
+  readonly debug?: boolean;
+  readonly watch?: boolean;
+  readonly root?: string;
+  readonly ociRuntime?: string;
+  readonly maxParallelism?: number;
+  readonly keepGoing?: boolean;
+}
+
+export const defineBake: DefineCommand = (command, context, done) => {
+  const value = (flags: string, text: string): Option => new Option(flags, text);
+  const repeated = (flags: string, text: string): Option =>
+    new Option(flags, text).argParser(collect).default([], "none");
+  const onOff = (long: string, text: string, short = ""): Option => {
+    const option = new Option(`${short === "" ? "" : `${short}, `}${long} [bool]`, text).argParser(
+      parseSwitch(long),
+    );
+    // commander would take `--no-cache` for the negation of `--cache`.
+    option.negate = false;
+    return option;
+  };
+  const options = [
+    repeated(
+      "-f, --file <path>",
+      `bake file to read, "-" for standard input; may be repeated (default: docker-bake.hcl and the other usual names)`,
+    ),
+    onOff("--print", "print the resolved targets as JSON and stop"),
+    value(
+      "--list <what>",
+      "list targets or variables and stop (targets, variables, or type=targets,format=json)",
+    ),
+    onOff("--list-targets", "list targets").hideHelp(),
+    onOff("--list-variables", "list variables").hideHelp(),
+    repeated(
+      "--set <override>",
+      `override a target's value, as "app.args.X=1" or "*.platform=linux/arm64"; may be repeated`,
+    ),
+    repeated("--var <name=value>", "set a variable of the bake file; may be repeated"),
+    onOff("--push", `push the images: the same as "--set *.push=true"`),
+    onOff("--load", `load the images into docker: the same as "--set *.load=true"`),
+    onOff("--pull", "look up every base image anew"),
+    onOff("--no-cache", "execute every step, whatever the cache has"),
+    value("--progress <mode>", "auto, plain, tty, quiet or rawjson (default: BUILDKIT_PROGRESS, or auto)"),
+    value("--metadata-file <path>", "write what was built to a JSON file"),
+    repeated(
+      "--allow <entitlement>",
+      "grant a target more than the default (network.host, fs.read=PATH, …); may be repeated",
+    ),
+    value(
+      "--call <method>",
+      "ask the frontend a question instead of building (build, check, outline, targets)",
+    ),
+    onOff("--check", "the same as --call=check"),
+    value("--provenance <value>", "provenance attestation"),
+    value("--sbom <value>", "SBOM attestation"),
+    repeated("--policy <policy>", "source policy").hideHelp(),
+    value("--builder <name>", "the name of a buildx builder; ignored, there is no daemon to choose"),
+    onOff("--debug", "tell where errors come from", "-D"),
+    onOff("--watch", "build, then build again whenever an input changes"),
+    value(
+      "--root <dir>",
+      "folder for the cache and other state (default: LLBAKE_ROOT, or llbake in XDG_STATE_HOME or ~/.local/state)",
+    ),
+    value(
+      "--oci-runtime <path>",
+      "OCI runtime to use: a name on PATH or a path (default: crun, runc or youki)",
+    ),
+    value(
+      "-j, --max-parallelism <n>",
+      "how many steps may run at the same time (default: the number of processors)",
+    ).argParser(parseCount),
+    onOff("--keep-going", "build the other targets to their end when one fails"),
+  ];
+  for (const option of options) command.addOption(option);
+  command
+    .usage("[OPTIONS] [TARGET...]")
+    .description(
+      "Build the targets of a bake file (docker-bake.hcl, .json or a Compose file) without a daemon.",
+    )
+    .argument("[target...]", `targets and groups to build; patterns such as "web-*" are allowed`, ["default"])
+    .action(async (targets: readonly string[], flags: BakeFlags) => {
+      const { runBake } = await import("./bake.ts");
+      done(await runBake(targets, flags, context));
+    });
+};
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError(`expected a whole number of at least 1.`);
+  return count;
+}

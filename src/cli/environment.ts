@@ -1,0 +1,42 @@
+// The process around the program. The only file that reads argv, environment variables, the working directory and
+// whether the standard streams are terminals; everything else is given what it needs.
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+export interface Environment {
+  /** Arguments after the program's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly home: string;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Whether standard error may be coloured: a terminal, and the user did not ask for none (no-color.org). */
+  readonly color: boolean;
+  /** Node's names of the operating system and architecture, and Node's version. */
+  readonly machine: { readonly os: string; readonly arch: string; readonly node: string };
+}
+
+export function readEnvironment(): Environment {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value;
+  const { stdin, stdout, stderr } = process;
+  return {
+    argv: process.argv.slice(2),
+    env,
+    cwd: process.cwd(),
+    home: env["HOME"] || homedir(),
+    stdin,
+    stdout,
+    stderr,
+    color: stderr.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb",
+    machine: { os: process.platform, arch: process.arch, node: process.versions.node },
+  };
+}
+
+/** The state directory when none is asked for: LLBAKE_ROOT, else `llbake` in the user's state folder (XDG). */
+export function defaultRoot({ env, home }: Environment): string {
+  const state = env["XDG_STATE_HOME"];
+  return env["LLBAKE_ROOT"] || join(state?.startsWith("/") ? state : join(home, ".local", "state"), "llbake");
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+// The program's entry: picks the command, and is the boundary where whatever was thrown becomes a message and an exit
+// code. Commands are loaded when asked for, so that `--version` and `--print` start fast.
+import { BakeError } from "../diagnostic/error.ts";
+import { exitCodes } from "../diagnostic/codes.ts";
+import { renderDiagnostics } from "../diagnostic/render.ts";
+import { type Environment, readEnvironment } from "./environment.ts";
+import { version } from "./version.ts";
+
+const environment = readEnvironment();
+
+// A reader that stops reading (`bake --print | head`) is no failure.
+environment.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.ok);
+  throw error;
+});
+environment.stderr.on("error", () => undefined);
+
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    // The second time the user means it: what is left behind is swept by the next run.
+    if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
+    interruption.abort();
+  });
+}
+process.on("uncaughtException", error => {
+  process.exitCode = report(error, environment);
+  process.exit();
+});
+
+process.exitCode = await run(environment, interruption.signal);
+
+async function run(environment: Environment, signal: AbortSignal): Promise<number> {
+  try {
+    if (environment.argv.length === 1 && environment.argv[0] === "--version") {
+      environment.stdout.write(`bake ${version}\n`);
+      return exitCodes.ok;
+    }
+    const { runProgram } = await import("./program.ts");
+    return await runProgram(environment, signal);
+  } catch (thrown) {
+    return report(thrown, environment);
+  } finally {
+    // Standard input that nobody reads any more must not keep the process alive.
+    environment.stdin.unref();
+  }
+}
+
+/** Tells the user about a failure and gives the exit code for it. */
+function report(thrown: unknown, { argv, stderr, color }: Environment): number {
+  const error = BakeError.from(thrown);
+  if (error.code === "interrupted") stderr.write("interrupted\n");
+  else stderr.write(renderDiagnostics(error.diagnostics, { color }));
+  if (argv.includes("--debug") || argv.includes("-D")) stderr.write(stacks(error));
+  else if (error.code === "internal")
+    stderr.write("this is a defect of llbake; --debug shows where it comes from\n");
+  return error.exitCode;
+}
+
+function stacks(error: Error): string {
+  let out = "";
+  for (let at: unknown = error; at instanceof Error; at = at.cause) out += `${at.stack ?? at.message}\n`;
+  return out;
+}
