@@ -63,7 +63,10 @@ export interface CacheMap<R> {
 export interface InputKeying<R> {
   /** Enters the definition key beside the input's own key ("which paths of it matter"). */
   readonly selector?: string;
-  /** The content of the input as far as this op can see it; absent when only the definition may be used. */
+  /**
+   * The content of the input as far as this op can see it; absent when only the definition may be used. Called a second
+   * time after exec when the input is volatile, and must then look again: the result is only kept when nothing changed.
+   */
   readonly contentKey?: (input: R, context: OpContext) => Promise<ContentKey>;
 }
 
@@ -77,6 +80,15 @@ export interface ContentKey {
 export interface CacheKey {
   readonly digest: Digest;
   readonly parts: readonly KeyPart[];
+  /** Pieces behind content digests among the parts. Not hashed; stored beside the parts for explanations. */
+  readonly details?: readonly KeyPart[];
+}
+
+/** What may be kept of a key part: `value` is the digest of the part's value. */
+export interface StoredPart {
+  readonly label: string;
+  readonly value: Digest;
+  readonly shown?: string;
 }
 
 /** What the store knows of one execution. `id` is stable: the digest of the key it was first saved under. */
@@ -91,11 +103,24 @@ export interface CacheStore<R> {
   load(record: CacheRecord, index: number): Promise<R | undefined>;
   /**
    * Remembers the results of an execution under keys (the first being preferred as id when the record is new).
-   * Returns the record, which is an older one when a key was already known and its results still exist.
+   * Returns the record, which is an older one when a key was already known and its results still exist. A record whose
+   * results are gone takes the new ones and keeps its id: users of it are keyed by that.
    */
-  save(keys: readonly CacheKey[], vertex: { readonly digest: Digest; readonly name: string }, results: readonly (R | undefined)[]): Promise<CacheRecord>;
-  /** Makes `key` another name of an existing record. */
+  save(
+    keys: readonly CacheKey[],
+    vertex: { readonly digest: Digest; readonly name: string },
+    results: readonly (R | undefined)[],
+  ): Promise<CacheRecord>;
+  /** Makes `key` another name of an existing record. It stops naming any other. */
   link(key: CacheKey, record: CacheRecord): Promise<void>;
+  /**
+   * What the keys were made of when a vertex was last saved: one with the same digest, else one with the same name.
+   * All parts and details of all keys of that save. Only used to explain a miss.
+   */
+  previousParts?(vertex: {
+    readonly digest: Digest;
+    readonly name: string;
+  }): Promise<readonly StoredPart[] | undefined>;
 }
 
 /** Gives up a result the solver no longer needs. Called exactly once per result acquired. */

@@ -1,0 +1,161 @@
+// The nodes of a solve: one for each vertex digest, shared by all who ask for it, with the bookkeeping around its state.
+import type { Digest } from "../oci/digest.ts";
+import type { KeyedInput } from "./cachekey.ts";
+import { identityOf, resultsOf, type EdgeState } from "./edge.ts";
+import type { CacheMap, Edge, Vertex } from "./op.ts";
+
+/** Why a vertex has no result: the step where it began, which may be an input far below. */
+export interface Failure {
+  readonly vertex: Digest;
+  readonly name: string;
+  readonly error: unknown;
+}
+
+export type Waiter = (failure: Failure | undefined) => void;
+
+export interface Node<R> {
+  readonly vertex: Vertex<R>;
+  readonly inputs: readonly { readonly node: Node<R>; readonly index: number }[];
+  forced: boolean;
+  state: EdgeState<R>;
+  /** Length of the longest path to a root that was asked for: who is far from the end goes first. */
+  priority: number;
+  /** How many live users (roots of jobs, active vertices) it has. Without any, work on it stops. */
+  claims: number;
+  /** Whether it claims its inputs now. */
+  holding: boolean;
+  /** Incremented when everything it waits for has become void. */
+  attempt: number;
+  /** Asynchronous calls under way. */
+  running: number;
+  /** Aborted while calls are still under way; starts afresh when they have ended. */
+  voided: boolean;
+  abort: AbortController | undefined;
+  /** The node it was merged into. */
+  into: Node<R> | undefined;
+  /** Nodes merged into it. */
+  readonly twins: Node<R>[];
+  map: CacheMap<R> | undefined;
+  identityWaiters: Waiter[];
+  resultWaiters: { readonly index: number; readonly waiter: Waiter }[];
+  /** What has been said of it: nothing but "step", that it was cached, or that it ran. */
+  shown: "step" | "cached" | "ran";
+  /** Whether its inputs were visited when it was shown as cached. */
+  chained: boolean;
+  reason: string | undefined;
+}
+
+export interface Graph<R> {
+  node(digest: Digest): Node<R> | undefined;
+  /** Adds what is missing below `edges`; returns the new nodes, inputs before users. */
+  add(edges: readonly Edge<R>[]): readonly Node<R>[];
+}
+
+export function createGraph<R>(): Graph<R> {
+  const nodes = new Map<Digest, Node<R>>();
+  return {
+    node: digest => nodes.get(digest),
+    add(edges) {
+      const before = nodes.size;
+      const order = walk(nodes, edges);
+      rank(order);
+      return nodes.size === before ? [] : order.filter(({ added }) => added).map(({ node }) => node);
+    },
+  };
+}
+
+interface Visit<R> {
+  readonly node: Node<R>;
+  readonly added: boolean;
+}
+
+/** Everything below `edges`, inputs before users. With a stack of its own: chains may be longer than the call stack. */
+function walk<R>(nodes: Map<Digest, Node<R>>, edges: readonly Edge<R>[]): Visit<R>[] {
+  const order: Visit<R>[] = [];
+  const visited = new Set<Digest>();
+  const stack: { readonly vertex: Vertex<R>; entered: boolean }[] = [];
+  for (let i = edges.length - 1; i >= 0; i--) {
+    const edge = edges[i];
+    if (edge !== undefined) stack.push({ vertex: edge.vertex, entered: false });
+  }
+  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+    const { vertex } = top;
+    if (top.entered) {
+      stack.pop();
+      if (visited.has(vertex.digest)) continue;
+      visited.add(vertex.digest);
+      const known = nodes.get(vertex.digest);
+      const node = known ?? createNode(nodes, vertex);
+      // What has begun stays as it is: a vertex is decided once.
+      if (vertex.ignoreCache === true && node.state.tag === "initial") node.forced = true;
+      order.push({ node, added: known === undefined });
+      continue;
+    }
+    top.entered = true;
+    if (visited.has(vertex.digest)) continue;
+    for (let i = vertex.inputs.length - 1; i >= 0; i--) {
+      const input = vertex.inputs[i];
+      if (input !== undefined && !visited.has(input.vertex.digest))
+        stack.push({ vertex: input.vertex, entered: false });
+    }
+  }
+  return order;
+}
+
+function rank<R>(order: readonly Visit<R>[]): void {
+  for (let i = order.length - 1; i >= 0; i--) {
+    const node = order[i]?.node;
+    if (node === undefined) continue;
+    for (const input of node.inputs) input.node.priority = Math.max(input.node.priority, node.priority + 1);
+  }
+}
+
+function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> {
+  const inputs = vertex.inputs.map(({ vertex: input, index }) => {
+    const node = nodes.get(input.digest);
+    if (node === undefined) throw new Error("BUG: an input was not visited before its user");
+    return { node, index };
+  });
+  const node: Node<R> = {
+    vertex,
+    inputs,
+    forced: vertex.ignoreCache === true,
+    state: { tag: "initial" },
+    priority: 0,
+    claims: 0,
+    holding: false,
+    attempt: 0,
+    running: 0,
+    voided: false,
+    abort: undefined,
+    into: undefined,
+    twins: [],
+    map: undefined,
+    identityWaiters: [],
+    resultWaiters: [],
+    shown: "step",
+    chained: false,
+    reason: undefined,
+  };
+  nodes.set(vertex.digest, node);
+  return node;
+}
+
+/** The node that does the work for `node`. */
+export function workerOf<R>(node: Node<R>): Node<R> {
+  let worker = node;
+  while (worker.into !== undefined) worker = worker.into;
+  return worker;
+}
+
+/** The inputs as they enter keys now. */
+export function keyedInputs<R>(node: Node<R>): readonly KeyedInput[] {
+  return node.inputs.map(({ node: input, index }) => ({
+    identity: identityOf(workerOf(input).state) ?? "volatile",
+    index,
+  }));
+}
+
+export function resultOf<R>(node: Node<R>, index: number): R | undefined {
+  return resultsOf(workerOf(node).state).get(index);
+}

@@ -1,0 +1,662 @@
+// The solver: one loop that feeds events to the pure transition of edge.ts and performs what it asks for. All targets
+// share one graph; a vertex works as long as somebody claims it.
+import { BakeError, invariant } from "../diagnostic/error.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Emit } from "../progress/event.ts";
+import { announceCached } from "./announce.ts";
+import { identityOf, isIdle, resultsOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
+import { reasonToExecute } from "./explain.ts";
+import {
+  createGraph,
+  keyedInputs,
+  resultOf,
+  workerOf,
+  type Failure,
+  type Node,
+  type Waiter,
+} from "./graph.ts";
+import type { CacheKey, CacheRecord, CacheStore, Clock, ContentKey, Edge, OpContext, Release } from "./op.ts";
+import type { Pools } from "./pools.ts";
+
+export interface SolveOptions<R> {
+  readonly store: CacheStore<R>;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** Stops everything this solver does. */
+  readonly signal: AbortSignal;
+  readonly release: Release<R>;
+  readonly pools: Pools;
+  /** Any text no other run uses. Results of forced steps (`ignoreCache`) are keyed by it. */
+  readonly nonce: string;
+  /** Go on with what does not depend on a failed step. Default false. */
+  readonly keepGoing?: boolean;
+  /** Names of the targets that want a vertex, for "step" events. */
+  readonly targetsOf?: (vertex: Digest) => readonly string[];
+}
+
+/** The graph and the results of one build session. Disposing it releases every result it gave out. */
+export interface Solver<R> extends AsyncDisposable {
+  /**
+   * Brings results of `edges`, in order; they stay valid until the solver is disposed. May be called again, also while
+   * another call runs: equal vertices are shared. The signal ends this call only; work that no other call wants is
+   * aborted and awaited.
+   * @throws BakeError of the first step that failed, or "interrupted"
+   */
+  solve(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly R[]>;
+  /** As `solve`, with an outcome for each edge instead of throwing. Without `keepGoing` one failure cancels the rest. */
+  solveEach(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly Outcome<R>[]>;
+  /** Why a vertex was executed, in a line; undefined when it was not. */
+  reasonOf(vertex: Digest): string | undefined;
+}
+
+export type Outcome<R> =
+  | { readonly tag: "solved"; readonly result: R }
+  | { readonly tag: "failed"; readonly failure: Failure }
+  | { readonly tag: "canceled"; readonly error: BakeError };
+
+/** One call of `solve`. */
+interface Job<R> {
+  readonly outcomes: (Outcome<R> | undefined)[];
+  cancel(error: BakeError): void;
+}
+
+export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
+  const { store, clock, emit, release, pools, nonce, keepGoing = false, targetsOf } = options;
+  const graph = createGraph<R>();
+  const acquired: R[] = [];
+  const holders = new Map<Digest, Node<R>>();
+  const jobs = new Set<Job<R>>();
+  /** Nodes that nobody wants and whose calls have not ended yet, with whom to tell. */
+  const unwinding = new Map<Node<R>, (() => void)[]>();
+  const signals = new Map<AbortSignal, { readonly jobs: Set<Job<R>>; readonly stop: () => void }>();
+  const queue: { readonly node: Node<R>; readonly event: EdgeEvent<R>; readonly attempt: number }[] = [];
+  let pumping = false;
+  let closed: Promise<void> | undefined;
+
+  // ---- the loop
+
+  function dispatch(node: Node<R>, event: EdgeEvent<R>): void {
+    queue.push({ node, event, attempt: node.attempt });
+    if (pumping) return;
+    pumping = true;
+    try {
+      for (let i = 0; i < queue.length; i++) {
+        const item = queue[i];
+        if (item !== undefined) advance(item.node, item.event, item.attempt);
+      }
+    } finally {
+      queue.length = 0;
+      pumping = false;
+    }
+  }
+
+  function advance(node: Node<R>, event: EdgeEvent<R>, attempt: number): void {
+    if (attempt !== node.attempt && !OUTLIVES_ABORT.has(event.type)) return;
+    if (event.type === "want" && node.claims === 0) return;
+    if (event.type === "executed") node.voided = false;
+    const before = node.state;
+    const { state, requests } = step({ forced: node.forced, nonce }, before, event);
+    node.state = state;
+    if (state !== before) {
+      if (!isIdle(state) && !node.holding) hold(node);
+      if (state.tag === "merged") merge(node, state.key);
+      if (state.tag === "known" && before.tag === "loading") announceCached(node, announcer);
+      if (state.tag === "complete") completed(node);
+      settle(node);
+    }
+    if (node.claims === 0 && state.tag === "gathering") dispatch(node, { type: "abandoned" });
+    else for (const request of requests) perform(node, request);
+    if (isIdle(node.state) && node.holding) letGo(node);
+    if (event.type === "abandoned") wantAgain(node);
+  }
+
+  function perform(node: Node<R>, request: EdgeRequest): void {
+    switch (request.type) {
+      case "map":
+        return mapNode(node);
+      case "identify":
+        return join(
+          node,
+          node.inputs.map(input => ({ node: input.node })),
+          () => ({ type: "identified", inputs: keyedInputs(node) }),
+        );
+      case "query":
+        return queryKey(node, request.key, request.ask);
+      case "read":
+        return join(
+          node,
+          request.inputs.map(i => inputAt(node, i)),
+          () => {
+            track(node, readContents(node, request.inputs), contents => ({
+              type: "read",
+              contents,
+              inputs: keyedInputs(node),
+            }));
+            return undefined;
+          },
+        );
+      case "link":
+        return track(
+          node,
+          hint(() => store.link(request.key, request.record)),
+          () => undefined,
+        );
+      case "load":
+        return track(node, loadResult(request.record, request.index), result => ({
+          type: "loaded",
+          index: request.index,
+          result,
+        }));
+      case "gather":
+        return join(node, node.inputs, () => ({ type: "gathered" }));
+      case "execute":
+        return execute(node);
+      case "check":
+        return track(node, unchanged(node, request.inputs), same => ({
+          type: "checked",
+          same,
+          inputs: keyedInputs(node),
+        }));
+      case "save":
+        return track(node, saveResults(node, request.keys, request.names), record => ({
+          type: "saved",
+          record,
+        }));
+      default: {
+        const never: never = request;
+        return never;
+      }
+    }
+  }
+
+  /** Follows a call made for a node; its answer becomes an event. Failures are the node's. */
+  function track<T>(node: Node<R>, call: Promise<T>, answer: (value: T) => EdgeEvent<R> | undefined): void {
+    const { attempt } = node;
+    node.running++;
+    const ended = (event: EdgeEvent<R> | undefined): void => {
+      node.running--;
+      if (event !== undefined && (attempt === node.attempt || OUTLIVES_ABORT.has(event.type)))
+        dispatch(node, event);
+      if (node.running > 0) return;
+      if (node.voided) {
+        node.voided = false;
+        dispatch(node, { type: "abandoned" });
+      }
+      if (node.running > 0) return;
+      const waiting = unwinding.get(node);
+      unwinding.delete(node);
+      for (const tell of waiting ?? []) tell();
+    };
+    call.then(
+      value => ended(answer(value)),
+      (error: unknown) => ended(failed(node, error, attempt)),
+    );
+  }
+
+  function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {
+    if (attempt !== node.attempt || node.state.tag === "failed") return undefined;
+    emit({ type: "failed", id: node.vertex.digest, at: clock.now(), message: BakeError.from(error).message });
+    node.shown = "ran";
+    return {
+      type: "failed",
+      error: { vertex: node.vertex.digest, name: node.vertex.name, error } satisfies Failure,
+    };
+  }
+
+  // ---- claims: who still wants what
+
+  function claim(node: Node<R>): void {
+    // Only the step from none to one concerns the node it was merged into.
+    for (let at: Node<R> | undefined = node; at !== undefined; at = at.into) if (at.claims++ > 0) return;
+  }
+
+  function unclaim(node: Node<R>): void {
+    for (let at: Node<R> | undefined = node; at !== undefined; at = at.into) {
+      at.claims--;
+      invariant(at.claims >= 0, "BUG: a vertex was given up twice");
+      if (at.claims > 0) return;
+      unwanted(at);
+    }
+  }
+
+  function unwanted(node: Node<R>): void {
+    node.identityWaiters = [];
+    node.resultWaiters = [];
+    if (node.running > 0 && !unwinding.has(node)) unwinding.set(node, []);
+    if (node.state.tag === "failed") node.abort?.abort();
+    if (!ABORTABLE.has(node.state.tag)) return;
+    node.attempt++;
+    if (node.running === 0) return dispatch(node, { type: "abandoned" });
+    node.voided = true;
+    node.abort?.abort();
+    node.abort = undefined;
+  }
+
+  function hold(node: Node<R>): void {
+    node.holding = true;
+    for (const input of node.inputs) claim(input.node);
+  }
+
+  function letGo(node: Node<R>): void {
+    node.holding = false;
+    for (const input of node.inputs) unclaim(input.node);
+  }
+
+  // ---- waiting for other nodes
+
+  /** Calls `waiter` when the node has what is asked: an identity, or the result `index`. */
+  function subscribe(from: Node<R>, index: number | undefined, waiter: Waiter): void {
+    const node = workerOf(from);
+    const { state } = node;
+    if (state.tag === "failed") return waiter(state.error as Failure);
+    if (index === undefined) {
+      if (identityOf(state) !== undefined) return waiter(undefined);
+      node.identityWaiters.push(waiter);
+      return dispatch(node, { type: "want" });
+    }
+    if (resultsOf(state).has(index)) return waiter(undefined);
+    if (state.tag === "complete") return waiter(missingOutput(node, index));
+    node.resultWaiters.push({ index, waiter });
+    dispatch(node, { type: "want", index });
+  }
+
+  /** Waits for identities or results of other nodes. With keepGoing a failure is told when all have been tried. */
+  function join(
+    node: Node<R>,
+    parts: readonly { readonly node: Node<R>; readonly index?: number }[],
+    then: () => EdgeEvent<R> | undefined,
+  ): void {
+    const { attempt } = node;
+    let pending = parts.length + 1;
+    let failure: Failure | undefined;
+    const one: Waiter = partFailure => {
+      if (attempt !== node.attempt || node.state.tag === "failed") return;
+      failure ??= partFailure;
+      pending--;
+      if (failure !== undefined && (pending === 0 || !keepGoing))
+        dispatch(node, { type: "failed", error: failure });
+      else if (pending === 0) {
+        const event = then();
+        if (event !== undefined) dispatch(node, event);
+      }
+    };
+    for (const part of parts) subscribe(part.node, part.index, one);
+    one(undefined);
+  }
+
+  /** Tells those whom the node's new state concerns. */
+  function settle(node: Node<R>): void {
+    const { state, identityWaiters, resultWaiters } = node;
+    if (identityWaiters.length > 0) {
+      if (state.tag === "failed" || state.tag === "merged" || identityOf(state) !== undefined) {
+        node.identityWaiters = [];
+        for (const waiter of identityWaiters) subscribe(node, undefined, waiter);
+      }
+    }
+    if (resultWaiters.length === 0) return;
+    if (state.tag === "merged" || state.tag === "failed" || state.tag === "complete") {
+      node.resultWaiters = [];
+      for (const { index, waiter } of resultWaiters) subscribe(node, index, waiter);
+      return;
+    }
+    if (state.tag !== "known" && state.tag !== "loading") return;
+    const rest = resultWaiters.filter(({ index }) => !state.results.has(index));
+    if (rest.length < resultWaiters.length) {
+      node.resultWaiters = rest;
+      for (const { index, waiter } of resultWaiters) if (state.results.has(index)) waiter(undefined);
+    }
+    // Those who asked for a result before there was an identity.
+    if (state.tag === "known") for (const { index } of rest) dispatch(node, { type: "want", index });
+  }
+
+  function wantAgain(node: Node<R>): void {
+    if (node.identityWaiters.length > 0) dispatch(node, { type: "want" });
+    for (const { index } of node.resultWaiters) dispatch(node, { type: "want", index });
+  }
+
+  // ---- keys
+
+  function mapNode(node: Node<R>): void {
+    const { map } = node;
+    if (map !== undefined) return dispatch(node, { type: "mapped", map });
+    track(
+      node,
+      call(() => node.vertex.op.cacheMap(contextOf(node))),
+      found => {
+        node.map = found;
+        return { type: "mapped", map: found };
+      },
+    );
+  }
+
+  function queryKey(node: Node<R>, key: CacheKey, ask: boolean): void {
+    const holder = holders.get(key.digest);
+    if (holder !== undefined && workerOf(holder) !== node)
+      return dispatch(node, { type: "merged", key: key.digest });
+    holders.set(key.digest, node);
+    if (!ask) return dispatch(node, { type: "queried", record: undefined });
+    track(node, queryStore(key.digest), event => event);
+  }
+
+  async function queryStore(key: Digest): Promise<EdgeEvent<R>> {
+    try {
+      return { type: "queried", record: await store.query(key) };
+    } catch {
+      return { type: "queried", record: undefined, doubt: true };
+    }
+  }
+
+  function merge(node: Node<R>, key: Digest): void {
+    const holder = holders.get(key);
+    invariant(holder !== undefined && workerOf(holder) !== node, "BUG: a vertex was merged into nothing");
+    const worker = workerOf(holder);
+    node.into = worker;
+    worker.twins.push(node);
+    if (node.claims > 0) claim(worker);
+    if (worker.shown !== "step") announceCached(node, announcer);
+    if (worker.state.tag === "complete") linkTwin(node, worker);
+  }
+
+  async function readContents(
+    node: Node<R>,
+    inputs: readonly number[],
+  ): Promise<readonly (ContentKey | undefined)[]> {
+    const contents: (ContentKey | undefined)[] = node.inputs.map(() => undefined);
+    await Promise.all(inputs.map(async i => void (contents[i] = await contentKey(node, i))));
+    return contents;
+  }
+
+  async function contentKey(node: Node<R>, i: number): Promise<ContentKey | undefined> {
+    return node.map?.inputs[i]?.contentKey?.(inputResult(node, i), contextOf(node));
+  }
+
+  async function unchanged(node: Node<R>, inputs: readonly number[]): Promise<boolean> {
+    const { state } = node;
+    const known = state.tag === "checking" ? state.run.keying.contents : undefined;
+    try {
+      const now = await Promise.all(inputs.map(i => contentKey(node, i)));
+      return inputs.every((i, at) => now[at] !== undefined && now[at]?.digest === known?.[i]?.digest);
+    } catch {
+      return false;
+    }
+  }
+
+  // ---- results
+
+  async function loadResult(record: CacheRecord, index: number): Promise<R | undefined> {
+    try {
+      const result = await store.load(record, index);
+      if (result !== undefined) acquired.push(result);
+      return result;
+    } catch {
+      return undefined;
+    }
+  }
+
+  function execute(node: Node<R>): void {
+    const { vertex } = node;
+    const { attempt, state } = node;
+    invariant(state.tag === "executing", "BUG: a vertex executes out of turn");
+    const { run } = state;
+    const context = contextOf(node);
+    const id = vertex.digest;
+    let started = false;
+    const work = async (): Promise<ReadonlyMap<number, R>> => {
+      started = true;
+      node.shown = "ran";
+      emit({ type: "started", id, at: clock.now() });
+      const names = vertex.inputs.map(input => input.vertex.name);
+      const explained = reasonToExecute({ run, inputs: names, previous: () => previousParts(node) });
+      const noted = explained.then(reason => void (node.reason = reason));
+      const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
+      const [results] = await Promise.all([vertex.op.exec(inputs, context), noted]);
+      const outputs = new Map<number, R>();
+      for (const [index, result] of results.entries()) {
+        if (result === undefined) continue;
+        acquired.push(result);
+        outputs.set(index, result);
+      }
+      emit({ type: "done", id, at: clock.now() });
+      return outputs;
+    };
+    const slot = pools.run(vertex.op.pool ?? "cpu", work, {
+      signal: context.signal,
+      priority: node.priority,
+    });
+    const reported = slot.catch((error: unknown) => {
+      if (started && attempt !== node.attempt) emit({ type: "canceled", id, at: clock.now() });
+      throw error;
+    });
+    track(node, reported, outputs => ({ type: "executed", outputs, inputs: keyedInputs(node) }));
+  }
+
+  async function previousParts(node: Node<R>): ReturnType<NonNullable<CacheStore<R>["previousParts"]>> {
+    try {
+      return await store.previousParts?.({ digest: node.vertex.digest, name: node.vertex.name });
+    } catch {
+      return undefined;
+    }
+  }
+
+  async function saveResults(
+    node: Node<R>,
+    keys: readonly CacheKey[],
+    names: readonly CacheKey[],
+  ): Promise<CacheRecord | undefined> {
+    const { state, vertex } = node;
+    invariant(state.tag === "saving", "BUG: a vertex is saved out of turn");
+    const results: (R | undefined)[] = [];
+    for (const [index, result] of state.outputs) results[index] = result;
+    try {
+      const record = await store.save(
+        keys,
+        { digest: vertex.digest, name: vertex.name },
+        Array.from(results),
+      );
+      for (const key of names) await hint(() => store.link(key, record));
+      return record;
+    } catch {
+      return undefined;
+    }
+  }
+
+  function completed(node: Node<R>): void {
+    for (const twin of node.twins) {
+      announceCached(twin, announcer);
+      linkTwin(twin, node);
+    }
+  }
+
+  /** Lets the definition key of a merged vertex find the record at once next time. */
+  function linkTwin(twin: Node<R>, { state }: Node<R>): void {
+    if (twin.state.tag !== "merged" || twin.state.definition === undefined) return;
+    if (state.tag !== "complete" || state.record === undefined) return;
+    const { definition } = twin.state;
+    const { record } = state;
+    track(
+      twin,
+      hint(() => store.link(definition, record)),
+      () => undefined,
+    );
+  }
+
+  function inputResult(node: Node<R>, i: number): R {
+    const input = inputAt(node, i);
+    const result = resultOf(input.node, input.index);
+    invariant(result !== undefined, "BUG: the result of an input is missing");
+    return result;
+  }
+
+  function contextOf(node: Node<R>): OpContext {
+    node.abort ??= new AbortController();
+    return { signal: node.abort.signal, emit };
+  }
+
+  const announcer = { emit, clock };
+
+  // ---- jobs
+
+  async function solveEach(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly Outcome<R>[]> {
+    for (const aborted of [options.signal, signal])
+      if (aborted.aborted) return edges.map(() => canceled(abortError(aborted)));
+    if (closed !== undefined)
+      return edges.map(() => canceled(new BakeError("interrupted", "the build is over")));
+    for (const { vertex } of graph.add(edges)) {
+      const targets = targetsOf?.(vertex.digest);
+      const inputs = [...new Set(vertex.inputs.map(input => input.vertex.digest))];
+      emit({ type: "step", id: vertex.digest, name: vertex.name, inputs, ...(targets && { targets }) });
+    }
+    const roots = edges.map(({ vertex, index }) => {
+      const node = graph.node(vertex.digest);
+      invariant(node !== undefined, "BUG: a root is not in the graph");
+      claim(node);
+      return { node, index };
+    });
+    const outcomes = await runJob(roots, signal);
+    for (const { node } of roots) unclaim(node);
+    await unwound();
+    return outcomes;
+  }
+
+  function runJob(
+    roots: readonly { readonly node: Node<R>; readonly index: number }[],
+    signal: AbortSignal,
+  ): Promise<readonly Outcome<R>[]> {
+    return new Promise(resolve => {
+      const outcomes: (Outcome<R> | undefined)[] = roots.map(() => undefined);
+      let pending = roots.length + 1;
+      let over = false;
+      const finish = (error: BakeError | undefined): void => {
+        if (over) return;
+        over = true;
+        jobs.delete(job);
+        unlisten(signal, job);
+        unlisten(options.signal, job);
+        resolve(
+          outcomes.map(
+            outcome =>
+              outcome ??
+              canceled(error ?? new BakeError("interrupted", "canceled because another step failed")),
+          ),
+        );
+      };
+      const job: Job<R> = { outcomes, cancel: finish };
+      jobs.add(job);
+      listen(signal, job);
+      listen(options.signal, job);
+      const one = (): void => void (--pending === 0 && finish(undefined));
+      for (const [i, { node, index }] of roots.entries()) {
+        subscribe(node, index, failure => {
+          if (over) return;
+          const result = failure === undefined ? resultOf(node, index) : undefined;
+          if (result !== undefined) outcomes[i] = { tag: "solved", result };
+          else outcomes[i] = { tag: "failed", failure: failure ?? missingOutput(node, index) };
+          if (failure !== undefined && !keepGoing) finish(undefined);
+          else one();
+        });
+      }
+      one();
+    });
+  }
+
+  /** Settles when nothing that is being aborted now runs any more. */
+  async function unwound(): Promise<void> {
+    await Promise.all(
+      [...unwinding.values()].map(waiting => new Promise<void>(resolve => void waiting.push(resolve))),
+    );
+  }
+
+  // One listener per signal, however many calls share it: Node warns users about more than ten.
+  function listen(signal: AbortSignal, job: Job<R>): void {
+    let entry = signals.get(signal);
+    if (entry === undefined) {
+      const members = new Set<Job<R>>();
+      const onAbort = (): void => {
+        for (const member of [...members]) member.cancel(abortError(signal));
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      entry = { jobs: members, stop: () => signal.removeEventListener("abort", onAbort) };
+      signals.set(signal, entry);
+    }
+    entry.jobs.add(job);
+  }
+
+  function unlisten(signal: AbortSignal, job: Job<R>): void {
+    const entry = signals.get(signal);
+    if (entry === undefined) return;
+    entry.jobs.delete(job);
+    if (entry.jobs.size > 0) return;
+    entry.stop();
+    signals.delete(signal);
+  }
+
+  async function close(): Promise<void> {
+    for (const job of [...jobs]) job.cancel(new BakeError("interrupted", "the build is over"));
+    // Cancelled jobs give up their claims a turn later.
+    await Promise.resolve();
+    await unwound();
+    const released = await Promise.allSettled(acquired.splice(0).map(result => release(result)));
+    for (const one of released) if (one.status === "rejected") throw one.reason;
+  }
+
+  return {
+    solveEach,
+    async solve(edges, signal) {
+      const outcomes = await solveEach(edges, signal);
+      const failure = outcomes.find(outcome => outcome.tag === "failed");
+      if (failure !== undefined) throw BakeError.from(failure.failure.error);
+      return outcomes.map(outcome => {
+        if (outcome.tag === "solved") return outcome.result;
+        throw outcome.tag === "canceled" ? outcome.error : BakeError.from(outcome.failure.error);
+      });
+    },
+    reasonOf: vertex => graph.node(vertex)?.reason,
+    [Symbol.asyncDispose]: () => (closed ??= close()),
+  };
+}
+
+/** Answers that count although their vertex was given up: what they bring exists. */
+const OUTLIVES_ABORT: ReadonlySet<EdgeEvent<unknown>["type"]> = new Set([
+  "executed",
+  "loaded",
+  "checked",
+  "saved",
+  "want",
+  "abandoned",
+]);
+
+/** States in which nothing is lost when work stops. */
+const ABORTABLE: ReadonlySet<string> = new Set(["mapping", "querying", "reading", "gathering", "executing"]);
+
+function inputAt<R>(node: Node<R>, i: number): { readonly node: Node<R>; readonly index: number } {
+  const input = node.inputs[i];
+  invariant(input !== undefined, "BUG: a cache map has more inputs than its vertex");
+  return input;
+}
+
+function missingOutput<R>({ vertex }: Node<R>, index: number): Failure {
+  const error = new BakeError("internal", `step ${JSON.stringify(vertex.name)} has no output ${index}`);
+  return { vertex: vertex.digest, name: vertex.name, error };
+}
+
+function canceled<R>(error: BakeError): Outcome<R> {
+  return { tag: "canceled", error };
+}
+
+function abortError(signal: AbortSignal): BakeError {
+  return BakeError.from(signal.reason ?? new DOMException("interrupted", "AbortError"));
+}
+
+/** Runs what the build does not depend on. */
+async function hint(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // A cache problem never fails a build.
+  }
+}
+
+/** Calls an op so that even a synchronous throw is a rejection. */
+async function call<T>(work: () => Promise<T>): Promise<T> {
+  return work();
+}
