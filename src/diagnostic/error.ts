@@ -7,6 +7,8 @@ export interface BakeErrorOptions {
   readonly range?: Range | undefined;
   readonly hint?: string | undefined;
   readonly related?: Diagnostic["related"];
+  /** Further problems found beside the main one. */
+  readonly others?: readonly Diagnostic[] | undefined;
   readonly cause?: unknown;
 }
 
@@ -28,6 +30,7 @@ export class BakeError extends Error {
         ...(options.hint && { hint: options.hint }),
         ...(options.related && { related: options.related }),
       },
+      ...(options.others ?? []),
     ];
   }
 
@@ -35,20 +38,18 @@ export class BakeError extends Error {
   static ofDiagnostics(diagnostics: readonly Diagnostic[]): BakeError {
     const main = diagnostics.find(diagnostic => diagnostic.severity === "error");
     if (main === undefined) throw new Error("BUG: no error among the diagnostics");
-    const error = new BakeError(main.code, main.message);
-    const rest = diagnostics.filter(diagnostic => diagnostic !== main);
-    (error as { diagnostics: readonly Diagnostic[] }).diagnostics = [main, ...rest];
-    return error;
+    const { code, message, ...place } = main;
+    return new BakeError(code, message, {
+      ...place,
+      others: diagnostics.filter(diagnostic => diagnostic !== main),
+    });
   }
 
   /** Converts anything thrown into a BakeError, keeping the original as `cause`. */
   static from(thrown: unknown): BakeError {
     if (thrown instanceof BakeError) return thrown;
     if (isAbort(thrown)) return new BakeError("interrupted", "interrupted", { cause: thrown });
-    if (isErrno(thrown)) {
-      const code: Code = thrown.code === "ENOSPC" ? "disk-full" : thrown.code === "ENOENT" ? "file-missing" : "internal";
-      return new BakeError(code, thrown.message, { cause: thrown });
-    }
+    if (isErrno(thrown)) return ofErrno(thrown);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new BakeError("internal", message, { cause: thrown });
   }
@@ -61,19 +62,44 @@ export class BakeError extends Error {
   at(range: Range | undefined): BakeError {
     const main = this.diagnostics[0];
     if (range === undefined || main === undefined || main.range !== undefined) return this;
-    const located = new BakeError(this.code, this.message, { cause: this.cause ?? this });
-    (located as { diagnostics: readonly Diagnostic[] }).diagnostics = [{ ...main, range }, ...this.diagnostics.slice(1)];
-    return located;
+    const { code, message, ...place } = main;
+    const others = this.diagnostics.slice(1);
+    return new BakeError(code, message, { ...place, range, others, cause: this.cause ?? this });
   }
 }
 
 /** Whether a thrown value is the result of an aborted signal. */
 export function isAbort(thrown: unknown): boolean {
+  if (thrown instanceof BakeError) return thrown.code === "interrupted";
   return thrown instanceof Error && thrown.name === "AbortError";
 }
 
-function isErrno(thrown: unknown): thrown is Error & { readonly code: string } {
+interface ErrnoError extends Error {
+  readonly code: string;
+  readonly path?: string;
+}
+
+function isErrno(thrown: unknown): thrown is ErrnoError {
   return thrown instanceof Error && "errno" in thrown && "code" in thrown && typeof thrown.code === "string";
+}
+
+/** System errors that say something about the user's machine; any other one was not expected where it came up. */
+const errnoCodes: Readonly<Record<string, readonly [Code, string]>> = {
+  ENOENT: ["file-missing", "there is no such file or folder"],
+  ENOTDIR: ["file-missing", "a part of the path is not a folder"],
+  EACCES: ["file-denied", "permission denied"],
+  EPERM: ["file-denied", "operation not permitted"],
+  EROFS: ["file-denied", "the file system is read-only"],
+  ENOSPC: ["disk-full", "there is no space left"],
+  EDQUOT: ["disk-full", "the disk quota is used up"],
+};
+
+function ofErrno(error: ErrnoError): BakeError {
+  const row = errnoCodes[error.code];
+  if (row === undefined) return new BakeError("internal", error.message, { cause: error });
+  const [code, reason] = row;
+  const subject = error.path === undefined ? "the build's files" : `"${error.path}"`;
+  return new BakeError(code, `cannot use ${subject}: ${reason}`, { cause: error });
 }
 
 /** Throws when something that cannot happen has happened. Stays on in releases. `message` begins with "BUG: ". */

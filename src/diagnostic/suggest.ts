@@ -1,6 +1,6 @@
 // "did you mean": the nearest known name to one a user typed.
 
-/** Edit distance (insert, delete, replace, swap of neighbours), cut off above `limit`. */
+/** Edit distance (insert, delete, replace, swap of neighbours); some number above `limit` when it exceeds that. */
 export function editDistance(a: string, b: string, limit = Infinity): number {
   if (Math.abs(a.length - b.length) > limit) return limit + 1;
   let beforeLast: number[] = [];
@@ -10,7 +10,8 @@ export function editDistance(a: string, b: string, limit = Infinity): number {
     for (let j = 1; j <= b.length; j++) {
       const cost = a[i - 1] === b[j - 1] ? 0 : 1;
       let best = Math.min((last[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (last[j - 1] ?? 0) + cost);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) best = Math.min(best, (beforeLast[j - 2] ?? 0) + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, (beforeLast[j - 2] ?? 0) + 1);
       row.push(best);
     }
     beforeLast = last;
@@ -23,7 +24,8 @@ export function editDistance(a: string, b: string, limit = Infinity): number {
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.max(1, Math.min(3, Math.floor(name.length / 2)));
   let best: string | undefined;
-  let bestDistance = limit + 1;
+  // A name replaced from end to end is no slip.
+  let bestDistance = Math.min(limit + 1, Math.max(1, name.length));
   for (const candidate of [...candidates].sort()) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase(), limit);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

@@ -10,10 +10,14 @@ export interface Platform {
 }
 
 const KNOWN_OS = new Set(
-  "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos wasip1".split(" "),
+  "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos wasip1".split(
+    " ",
+  ),
 );
 const KNOWN_ARCH = new Set(
-  "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split(" "),
+  "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split(
+    " ",
+  ),
 );
 const COMPONENT = /^[A-Za-z0-9_.-]+$/;
 
@@ -35,7 +39,10 @@ function normalizeOs(os: string): string {
   return lower === "macos" ? "darwin" : lower;
 }
 
-function normalizeArchitecture(architecture: string, variant: string): { architecture: string; variant: string } {
+function normalizeArchitecture(
+  architecture: string,
+  variant: string,
+): { architecture: string; variant: string } {
   const arch = architecture.toLowerCase();
   const kind = variant.toLowerCase();
   switch (arch) {
@@ -47,7 +54,11 @@ function normalizeArchitecture(architecture: string, variant: string): { archite
       return { architecture: "amd64", variant: kind === "v1" ? "" : kind };
     case "aarch64":
     case "arm64":
-      return { architecture: "arm64", variant: kind === "8" || kind === "v8" || kind === "v8.0" ? "" : kind };
+      if (kind === "8" || kind === "v8" || kind === "v8.0") return { architecture: "arm64", variant: "" };
+      return {
+        architecture: "arm64",
+        variant: kind === "9" || kind === "9.0" || kind === "v9.0" ? "v9" : kind,
+      };
     case "armhf":
       return { architecture: "arm", variant: "v7" };
     case "armel":
@@ -65,26 +76,35 @@ function normalizeArchitecture(architecture: string, variant: string): { archite
  * @throws BakeError "platform-invalid"
  */
 export function parsePlatform(text: string, host: Platform): Platform {
-  const invalid = (why: string): BakeError => new BakeError("platform-invalid", `invalid platform "${text}": ${why}`);
+  const invalid = (why: string): BakeError =>
+    new BakeError("platform-invalid", `invalid platform "${text}": ${why}`);
   const parts = text.split("/");
-  if (parts.length > 3 || text.includes("*")) throw invalid(`expected "os/architecture" or "os/architecture/variant"`);
+  if (parts.length > 3 || text.includes("*"))
+    throw invalid(`expected "os/architecture" or "os/architecture/variant"`);
   const head = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/.exec(parts[0] ?? "");
   if (head === null) throw invalid("the operating system has characters that are not allowed");
-  for (const part of parts.slice(1)) if (!COMPONENT.test(part)) throw invalid(`"${part}" is not a valid component`);
+  for (const part of parts.slice(1))
+    if (!COMPONENT.test(part)) throw invalid(`"${part}" is not a valid component`);
   const osVersion = head[2] ? { osVersion: head[2] } : {};
   const first = head[1] ?? "";
   if (parts.length === 1) {
     const os = normalizeOs(first);
     if (KNOWN_OS.has(os)) {
-      return normalizePlatform({ ...host, os, ...osVersion });
+      const { architecture, variant } = host;
+      return normalizePlatform({ os, architecture, ...(variant && { variant }), ...osVersion });
     }
     const { architecture, variant } = normalizeArchitecture(first, "");
     if (KNOWN_ARCH.has(architecture)) {
-      return { os: host.os, architecture, ...(variant && architecture === "arm" && variant !== "v7" && { variant }) };
+      return normalizePlatform({ os: host.os, architecture, variant });
     }
     throw invalid("unknown operating system or architecture");
   }
-  return normalizePlatform({ os: first, architecture: parts[1] ?? "", ...(parts[2] && { variant: parts[2] }), ...osVersion });
+  return normalizePlatform({
+    os: first,
+    architecture: parts[1] ?? "",
+    ...(parts[2] && { variant: parts[2] }),
+    ...osVersion,
+  });
 }
 
 /** `os/arch[/variant]`. */
@@ -107,7 +127,8 @@ export function platformPreference(want: Platform): readonly Platform[] {
   const { os, architecture, variant } = normalizePlatform(want);
   const ladder: (string | undefined)[] = [variant];
   const level = Number(/^v(\d+)$/.exec(variant ?? "")?.[1] ?? Number.NaN);
-  if (architecture === "arm" && !Number.isNaN(level)) for (let v = level - 1; v >= 5; v--) ladder.push(`v${v}`);
+  if (architecture === "arm" && !Number.isNaN(level))
+    for (let v = level - 1; v >= 5; v--) ladder.push(`v${v}`);
   if (architecture === "amd64" && !Number.isNaN(level)) {
     for (let v = level - 1; v >= 2; v--) ladder.push(`v${v}`);
     ladder.push(undefined);

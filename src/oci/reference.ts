@@ -13,7 +13,9 @@ export interface Reference {
 
 const HUB = "docker.io";
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?$/;
+const HOST =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?$/;
+const IDENTIFIER = /^[a-f0-9]{64}$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 /**
@@ -21,7 +23,9 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
  * the tag is not. @throws BakeError "reference-invalid"
  */
 export function parseReference(text: string): Reference {
-  const invalid = (why: string): BakeError => new BakeError("reference-invalid", `invalid image reference "${text}": ${why}`);
+  const invalid = (why: string): BakeError =>
+    new BakeError("reference-invalid", `invalid image reference "${text}": ${why}`);
+  if (IDENTIFIER.test(text)) throw invalid("64 hex digits are an image id, not a name");
   let rest = text;
   let digest: Digest | undefined;
   const at = rest.indexOf("@");
@@ -40,15 +44,21 @@ export function parseReference(text: string): Reference {
   }
   const slash = rest.indexOf("/");
   const first = slash < 0 ? "" : rest.slice(0, slash);
-  const hasHost = first !== "" && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  const hasHost =
+    first !== "" && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
   let registry = hasHost ? first : HUB;
   let repository = hasHost ? rest.slice(slash + 1) : rest;
   if (registry === "index.docker.io") registry = HUB;
-  if (registry === HUB && repository !== "" && !repository.includes("/")) repository = `library/${repository}`;
+  if (registry === HUB && repository !== "" && !repository.includes("/"))
+    repository = `library/${repository}`;
   if (!HOST.test(registry)) throw invalid(`"${registry}" is not a valid registry host`);
   if (repository === "") throw invalid("the repository is empty");
   if (!PATH.test(repository)) {
-    throw invalid(repository === repository.toLowerCase() ? `"${repository}" is not a valid repository` : "the repository must be lower case");
+    throw invalid(
+      repository === repository.toLowerCase()
+        ? `"${repository}" is not a valid repository`
+        : "the repository must be lower case",
+    );
   }
   if (repository.length > 255) throw invalid("the repository is longer than 255 characters");
   return { registry, repository, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
@@ -56,7 +66,9 @@ export function parseReference(text: string): Reference {
 
 /** The reference with tag `latest` when it has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
-  return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: "latest" } : reference;
+  return reference.tag === undefined && reference.digest === undefined
+    ? { ...reference, tag: "latest" }
+    : reference;
 }
 
 /** The full form: `docker.io/library/alpine:latest@sha256:…`. */
