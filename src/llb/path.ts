@@ -1,9 +1,9 @@
 // Slash paths with the semantics of Go's path package, which decide op bytes.
-import { posix } from "node:path";
+import { normalize } from "node:path/posix";
 
 /** The shortest form of a path by its text alone; "" becomes ".". */
 export function cleanPath(path: string): string {
-  const clean = posix.normalize(path);
+  const clean = normalize(path);
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
 }
 

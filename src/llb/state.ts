@@ -35,46 +35,9 @@ import {
 import type { Definition } from "./definition.ts";
 import { decodeOp, encodeOp } from "./ops.ts";
 import { LLB_BUILDER, LLB_DEFINITION_INPUT } from "./op/build.ts";
-import type { HostIp, NetworkMode, SecurityMode, Ulimit } from "./op/exec.ts";
+import type { NetworkMode, SecurityMode, Ulimit } from "./op/exec.ts";
 import type { Input } from "./op/op.ts";
 import { joinPath } from "./path.ts";
-
-export type { MountRequest, RunOptions, UlimitRequest } from "./builder/exec.ts";
-export { FileAction, copy, mkdir, mkfile, rm, symlink } from "./builder/file.ts";
-export type {
-  CopyOptions,
-  MkdirOptions,
-  MkfileOptions,
-  Owner,
-  RmOptions,
-  SymlinkOptions,
-} from "./builder/file.ts";
-export type {
-  GitOptions,
-  HttpOptions,
-  ImageOptions,
-  LocalOptions,
-  OciLayoutOptions,
-} from "./builder/source.ts";
-export type { VertexOptions } from "./builder/vertex.ts";
-
-/** What the next command or file action starts with. None of it is part of the file system. */
-export interface StateValues {
-  /** In the order commands see it: a redefined name moves to the end. */
-  readonly env: ReadonlyMap<string, string>;
-  /** The working directory; "/" at first. */
-  readonly dir: string;
-  /** Empty: the runtime's default. */
-  readonly user: string;
-  readonly hostname: string;
-  /** Absent: the default of the marshalling. */
-  readonly platform?: Platform;
-  readonly network: NetworkMode;
-  readonly security: SecurityMode;
-  readonly extraHosts: readonly HostIp[];
-  readonly ulimits: readonly Ulimit[];
-  readonly cgroupParent: string;
-}
 
 const INITIAL: StateValues = {
   env: new Map(),
@@ -89,7 +52,7 @@ const INITIAL: StateValues = {
 };
 
 /** A file system to be built, and the settings commands on it start with. Made by `image`, `scratch` and the like. */
-export class State {
+export class State implements StateLike {
   /** The step whose result this is; undefined is the empty file system. */
   readonly output: Output | undefined;
   readonly values: StateValues;

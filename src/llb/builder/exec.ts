@@ -13,7 +13,7 @@ import type {
   SecurityMode,
 } from "../op/exec.ts";
 import { SKIP_OUTPUT } from "../op/op.ts";
-import type { State, StateValues } from "../state.ts";
+import type { StateLike, StateValues } from "./values.ts";
 import { InputList, metadataFrom, type Output, type VertexNode, type VertexOptions } from "./vertex.ts";
 
 /** A command. Give either `args` or `shell`. */
@@ -53,7 +53,7 @@ export type MountRequest =
       readonly kind: "bind";
       readonly target: string;
       /** Absent: an empty file system. */
-      readonly from?: State;
+      readonly from?: StateLike;
       /** The path within `from`; absent or "": its root. */
       readonly source?: string;
       readonly readonly?: boolean;
@@ -66,7 +66,7 @@ export type MountRequest =
       readonly target: string;
       readonly id: string;
       readonly sharing?: CacheSharing;
-      readonly from?: State;
+      readonly from?: StateLike;
       readonly source?: string;
       readonly readonly?: boolean;
     }

@@ -3,7 +3,7 @@ import { BakeError } from "../../diagnostic/error.ts";
 import { encodeOp } from "../ops.ts";
 import type { Chown, FileAction as WireAction, FileChange, UserOption } from "../op/file.ts";
 import { cleanPath, joinPath, resolvePath } from "../path.ts";
-import type { State } from "../state.ts";
+import type { StateLike } from "./values.ts";
 import { InputList, metadataFrom, type Output, type VertexNode, type VertexOptions } from "./vertex.ts";
 
 /** Who owns what an action makes: an id, a name, or "user:group" as chown(1) takes it. */
@@ -54,16 +54,16 @@ type Change = (dir: string, base: number) => FileChange;
 export class FileAction {
   readonly #previous: FileAction | undefined;
   readonly #change: Change;
-  readonly #source: State | undefined;
+  readonly #source: StateLike | undefined;
 
-  constructor(previous: FileAction | undefined, change: Change, source: State | undefined) {
+  constructor(previous: FileAction | undefined, change: Change, source: StateLike | undefined) {
     this.#previous = previous;
     this.#change = change;
     this.#source = source;
   }
 
   /** Then copies `src` of another state to `dest`. See `copy`. */
-  copy(from: State, src: string, dest: string, options: CopyOptions = {}): FileAction {
+  copy(from: StateLike, src: string, dest: string, options: CopyOptions = {}): FileAction {
     return new FileAction(this, copyChange(from, src, dest, options), from);
   }
 
@@ -84,7 +84,7 @@ export class FileAction {
   }
 
   /** The actions from first to last. */
-  steps(): readonly { readonly change: Change; readonly source: State | undefined }[] {
+  steps(): readonly { readonly change: Change; readonly source: StateLike | undefined }[] {
     const own = { change: this.#change, source: this.#source };
     return this.#previous === undefined ? [own] : [...this.#previous.steps(), own];
   }
@@ -94,7 +94,7 @@ export class FileAction {
  * Copies `src` of a state (relative to that state's directory) to `dest` (relative to the directory of the state the
  * action is bound to). A trailing "/" of `dest` means: into this directory.
  */
-export function copy(from: State, src: string, dest: string, options: CopyOptions = {}): FileAction {
+export function copy(from: StateLike, src: string, dest: string, options: CopyOptions = {}): FileAction {
   return new FileAction(undefined, copyChange(from, src, dest, options), from);
 }
 
@@ -162,7 +162,7 @@ const KEEP_MODE = -1;
 const KEEP_TIME = -1n;
 const PERMISSION_BITS = 0o777;
 
-function copyChange(from: State, src: string, dest: string, options: CopyOptions): Change {
+function copyChange(from: StateLike, src: string, dest: string, options: CopyOptions): Change {
   const { mode, modeStr = "" } = options;
   const path = cleanPath(src);
   const value = {
