@@ -11,7 +11,11 @@ export interface Failure {
   readonly error: unknown;
 }
 
-export type Waiter = (failure: Failure | undefined) => void;
+/** Someone who waits for a node: another node, or a job. */
+export interface Waiter<R> {
+  readonly owner: Node<R> | undefined;
+  readonly tell: (failure: Failure | undefined) => void;
+}
 
 export interface Node<R> {
   readonly vertex: Vertex<R>;
@@ -36,8 +40,12 @@ export interface Node<R> {
   /** Nodes merged into it. */
   readonly twins: Node<R>[];
   map: CacheMap<R> | undefined;
-  identityWaiters: Waiter[];
-  resultWaiters: { readonly index: number; readonly waiter: Waiter }[];
+  identityWaiters: Waiter<R>[];
+  resultWaiters: { readonly index: number; readonly waiter: Waiter<R> }[];
+  /** It waits, itself or through inputs, for a step that has to execute. */
+  slow: boolean;
+  /** Results of its inputs were asked for before it is certain that they are needed. */
+  prefetched: boolean;
   /** What has been said of it: nothing but "step", that it was cached, or that it ran. */
   shown: "step" | "cached" | "ran";
   /** Whether its inputs were visited when it was shown as cached. */
@@ -133,6 +141,8 @@ function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> 
     map: undefined,
     identityWaiters: [],
     resultWaiters: [],
+    slow: false,
+    prefetched: false,
     shown: "step",
     chained: false,
     reason: undefined,

@@ -60,6 +60,13 @@ interface Job<R> {
   cancel(error: BakeError): void;
 }
 
+/** Something to do: an event for a node, or (undefined) asking for its inputs ahead of time. */
+interface Item<R> {
+  readonly node: Node<R>;
+  readonly event: EdgeEvent<R> | undefined;
+  readonly attempt: number;
+}
+
 export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   const { store, clock, emit, release, pools, nonce, keepGoing = false, targetsOf } = options;
   const graph = createGraph<R>();
@@ -69,20 +76,25 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   /** Nodes that nobody wants and whose calls have not ended yet, with whom to tell. */
   const unwinding = new Map<Node<R>, (() => void)[]>();
   const signals = new Map<AbortSignal, { readonly jobs: Set<Job<R>>; readonly stop: () => void }>();
-  const queue: { readonly node: Node<R>; readonly event: EdgeEvent<R>; readonly attempt: number }[] = [];
+  const queue: Item<R>[] = [];
   let pumping = false;
   let closed: Promise<void> | undefined;
 
   // ---- the loop
 
   function dispatch(node: Node<R>, event: EdgeEvent<R>): void {
-    queue.push({ node, event, attempt: node.attempt });
+    enqueue({ node, event, attempt: node.attempt });
+  }
+
+  function enqueue(item: Item<R>): void {
+    queue.push(item);
     if (pumping) return;
     pumping = true;
     try {
       for (let i = 0; i < queue.length; i++) {
-        const item = queue[i];
-        if (item !== undefined) advance(item.node, item.event, item.attempt);
+        const { node, event, attempt } = queue[i] ?? item;
+        if (event === undefined) askForInputs(node, attempt);
+        else advance(node, event, attempt);
       }
     } finally {
       queue.length = 0;
@@ -107,7 +119,10 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     if (node.claims === 0 && state.tag === "gathering") dispatch(node, { type: "abandoned" });
     else for (const request of requests) perform(node, request);
     if (isIdle(node.state) && node.holding) letGo(node);
-    if (event.type === "abandoned") wantAgain(node);
+    if (event.type === "abandoned") {
+      node.slow = node.prefetched = false;
+      wantAgain(node);
+    }
   }
 
   function perform(node: Node<R>, request: EdgeRequest): void {
@@ -148,6 +163,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
           result,
         }));
       case "gather":
+        if (node.vertex.op.pool !== "free") markSlow(node);
         return join(node, node.inputs, () => ({ type: "gathered" }));
       case "execute":
         return execute(node);
@@ -244,20 +260,23 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
 
   // ---- waiting for other nodes
 
-  /** Calls `waiter` when the node has what is asked: an identity, or the result `index`. */
-  function subscribe(from: Node<R>, index: number | undefined, waiter: Waiter): void {
+  /** Tells `waiter` when the node has what is asked: an identity, or the result `index`. */
+  function subscribe(from: Node<R>, index: number | undefined, waiter: Waiter<R>): void {
     const node = workerOf(from);
     const { state } = node;
-    if (state.tag === "failed") return waiter(state.error as Failure);
+    if (state.tag === "failed") return waiter.tell(state.error as Failure);
     if (index === undefined) {
-      if (identityOf(state) !== undefined) return waiter(undefined);
+      if (identityOf(state) !== undefined) return waiter.tell(undefined);
       node.identityWaiters.push(waiter);
-      return dispatch(node, { type: "want" });
+      dispatch(node, { type: "want" });
+    } else {
+      if (resultsOf(state).has(index)) return waiter.tell(undefined);
+      if (state.tag === "complete") return waiter.tell(missingOutput(node, index));
+      node.resultWaiters.push({ index, waiter });
+      if (node.slow) prefetch(node);
+      dispatch(node, { type: "want", index });
     }
-    if (resultsOf(state).has(index)) return waiter(undefined);
-    if (state.tag === "complete") return waiter(missingOutput(node, index));
-    node.resultWaiters.push({ index, waiter });
-    dispatch(node, { type: "want", index });
+    if (node.slow && waiter.owner !== undefined) markSlow(waiter.owner);
   }
 
   /** Waits for identities or results of other nodes. With keepGoing a failure is told when all have been tried. */
@@ -269,7 +288,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     const { attempt } = node;
     let pending = parts.length + 1;
     let failure: Failure | undefined;
-    const one: Waiter = partFailure => {
+    const tell = (partFailure: Failure | undefined): void => {
       if (attempt !== node.attempt || node.state.tag === "failed") return;
       failure ??= partFailure;
       pending--;
@@ -280,8 +299,42 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
         if (event !== undefined) dispatch(node, event);
       }
     };
-    for (const part of parts) subscribe(part.node, part.index, one);
-    one(undefined);
+    const waiter = { owner: node, tell };
+    for (const part of parts) subscribe(part.node, part.index, waiter);
+    tell(undefined);
+  }
+
+  // A key that depends on content waits for executions, and while it is unknown nobody knows whether the other inputs
+  // of its users will be needed. As something executes anyway, they most likely will: waiting for certainty would run
+  // independent stages one after the other. A build that executes nothing is never affected.
+
+  function markSlow(node: Node<R>): void {
+    const stack = [node];
+    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+      if (top.slow) continue;
+      top.slow = true;
+      for (const { owner } of top.identityWaiters) if (owner !== undefined) stack.push(owner);
+      for (const { waiter } of top.resultWaiters) if (waiter.owner !== undefined) stack.push(waiter.owner);
+      if (top.resultWaiters.length > 0) prefetch(top);
+    }
+  }
+
+  function prefetch(node: Node<R>): void {
+    if (node.prefetched || !UNDECIDED.has(node.state.tag)) return;
+    node.prefetched = true;
+    // Through the queue, as a chain of prefetches may be longer than the call stack.
+    enqueue({ node, event: undefined, attempt: node.attempt });
+  }
+
+  function askForInputs(node: Node<R>, attempt: number): void {
+    if (attempt !== node.attempt || !UNDECIDED.has(node.state.tag)) return;
+    const tell = (failure: Failure | undefined): void => {
+      if (failure === undefined || keepGoing || attempt !== node.attempt || !UNDECIDED.has(node.state.tag))
+        return;
+      dispatch(node, { type: "failed", error: failure });
+    };
+    const waiter = { owner: node, tell };
+    for (const { node: input, index } of node.inputs) subscribe(input, index, waiter);
   }
 
   /** Tells those whom the node's new state concerns. */
@@ -303,7 +356,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     const rest = resultWaiters.filter(({ index }) => !state.results.has(index));
     if (rest.length < resultWaiters.length) {
       node.resultWaiters = rest;
-      for (const { index, waiter } of resultWaiters) if (state.results.has(index)) waiter(undefined);
+      for (const { index, waiter } of resultWaiters) if (state.results.has(index)) waiter.tell(undefined);
     }
     // Those who asked for a result before there was an identity.
     if (state.tag === "known") for (const { index } of rest) dispatch(node, { type: "want", index });
@@ -546,14 +599,15 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       listen(options.signal, job);
       const one = (): void => void (--pending === 0 && finish(undefined));
       for (const [i, { node, index }] of roots.entries()) {
-        subscribe(node, index, failure => {
+        const tell = (failure: Failure | undefined): void => {
           if (over) return;
           const result = failure === undefined ? resultOf(node, index) : undefined;
           if (result !== undefined) outcomes[i] = { tag: "solved", result };
           else outcomes[i] = { tag: "failed", failure: failure ?? missingOutput(node, index) };
           if (failure !== undefined && !keepGoing) finish(undefined);
           else one();
-        });
+        };
+        subscribe(node, index, { owner: undefined, tell });
       }
       one();
     });
@@ -624,6 +678,9 @@ const OUTLIVES_ABORT: ReadonlySet<EdgeEvent<unknown>["type"]> = new Set([
   "want",
   "abandoned",
 ]);
+
+/** States in which it is open whether the results of the inputs are needed. */
+const UNDECIDED: ReadonlySet<string> = new Set(["mapping", "querying", "reading"]);
 
 /** States in which nothing is lost when work stops. */
 const ABORTABLE: ReadonlySet<string> = new Set(["mapping", "querying", "reading", "gathering", "executing"]);
