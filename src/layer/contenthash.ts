@@ -1,0 +1,165 @@
+// The content of a tree, or of chosen paths of it, as one digest: what a copy of it would produce, and nothing that
+// changes without the copy changing. Names, kinds, modes, owners, link targets, device numbers, portable attributes and
+// bytes count; times do not. The digest is the same on every machine.
+import { createHash } from "node:crypto";
+import { readlinkSync } from "node:fs";
+import { BakeError } from "../diagnostic/error.ts";
+import { createDigester, type Digest } from "../oci/digest.ts";
+import { errnoOf, fileFailure } from "./errno.ts";
+import { createFileHasher, type StatCache } from "./filehash.ts";
+import { splitDevice } from "./mknod.ts";
+import { matchSources } from "./sources.ts";
+import { compileRules, createTreeView, type TreeFilter } from "./view.ts";
+import { walkTree, type WalkEntry } from "./walk.ts";
+import { isPortableXattr, loadXattrs, type Xattr, type Xattrs } from "./xattr.ts";
+
+/** One path that a step reads. */
+export interface PathSelector {
+  /** From the tree's root; "" or "/" is all of it. */
+  readonly path: string;
+  /** Whether `*`, `?` and `[` in the path are wildcards. */
+  readonly wildcard: boolean;
+  /** Whether a symlink at the end of the path stands for what it points to. */
+  readonly followSymlink: boolean;
+  /** Filters on what is below the path, relative to it. */
+  readonly includePatterns?: readonly string[] | undefined;
+  readonly excludePatterns?: readonly string[] | undefined;
+}
+
+export interface HashOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly statCache?: StatCache | undefined;
+  /** Owners count as 0:0 and attributes do not count: for users' directories, whose owner is whoever checked them out. */
+  readonly resetOwner?: boolean;
+}
+
+export interface ContentHash {
+  readonly digest: Digest;
+  /** What the digest is made of, for explanations: an entry per path, or per directory when there are many. */
+  readonly parts: readonly { readonly label: string; readonly value: string }[];
+}
+
+/** Explanations longer than this help nobody and would bloat cache records. */
+const MAX_PARTS = 256;
+const NO_XATTRS: readonly Xattr[] = [];
+
+/**
+ * Digests what selectors see of the tree at `root` (absolute, without symlinks) through a filter. A wildcard that
+ * matches nothing is valid and counts as empty.
+ * @throws BakeError "file-operation" when a path without wildcards does not exist, or something cannot be read
+ */
+export async function hashPaths(
+  root: string,
+  selectors: readonly PathSelector[],
+  filter: TreeFilter | undefined,
+  { signal, statCache, resetOwner = false }: HashOptions = {},
+): Promise<ContentHash> {
+  const view = createTreeView(root, filter);
+  const xattrs = resetOwner ? undefined : await loadXattrs();
+  const hasher = createFileHasher({ statCache, signal });
+  const records: { label: string; head: string; body: string | Promise<string>; tail: string }[] = [];
+  const later: Promise<unknown>[] = [];
+
+  for (const [index, selector] of selectors.entries()) {
+    const matches = matchSources(view, selector.path, selector);
+    if (matches.length === 0 && !selector.wildcard) {
+      throw new BakeError("file-operation", `"${selector.path === "" ? "/" : selector.path}" does not exist`);
+    }
+    const rules = compileRules(selector.includePatterns, selector.excludePatterns);
+    for (const match of matches) {
+      // The name of a path given literally is part of the step's own definition; that of a wildcard's match is not.
+      const name = selector.wildcard ? match.named : "";
+      for await (const entry of walkTree(view, { signal, start: match.found, rules })) {
+        if (entry.kind === "socket") continue;
+        const shown = [match.named, entry.path].filter(part => part !== "").join("/") || "/";
+        const body = bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, shown), shown);
+        if (typeof body !== "string") later.push(body);
+        const { head, tail } = describe(entry, resetOwner, xattrs);
+        records.push({ label: shown, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
+      }
+    }
+  }
+  const settled = await Promise.allSettled(later);
+  const failed = settled.find(result => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+
+  const digester = createDigester();
+  const digests: { readonly label: string; readonly value: string }[] = [];
+  for (const { label, head, body, tail } of records) {
+    // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
+    const record = `${head}\0${await body}\0${tail}\n`;
+    digester.update(record);
+    digests.push({ label, value: createHash("sha256").update(record).digest("hex").slice(0, 32) });
+  }
+  return { digest: digester.digest(), parts: summarise(digests) };
+}
+
+function describe(
+  { kind, stats, absolute }: WalkEntry,
+  resetOwner: boolean,
+  xattrs: Xattrs | undefined,
+): { head: string; tail: string } {
+  const mode = kind === "symlink" ? "777" : (stats.mode & 0o7777n).toString(8);
+  const owner = resetOwner ? "0\u00000" : `${stats.uid}\0${stats.gid}`;
+  const attributes = xattrs === undefined ? NO_XATTRS : xattrs.read(absolute, isPortableXattr);
+  const tail = attributes
+    .map(({ name, value }) => `${Buffer.from(name).toString("hex")}=${Buffer.from(value).toString("hex")}`)
+    .join(",");
+  return { head: `${kind}\0${mode}\0${owner}`, tail };
+}
+
+function bodyOf(
+  entry: WalkEntry,
+  hashFile: () => string | Promise<string>,
+  shown: string,
+): string | Promise<string> {
+  switch (entry.kind) {
+    case "file":
+      return hashFile();
+    case "symlink":
+      try {
+        return readlinkSync(entry.absolute);
+      } catch (thrown) {
+        throw errnoOf(thrown) === undefined ? thrown : fileFailure("read", shown, thrown);
+      }
+    case "char":
+    case "block": {
+      const { major, minor } = splitDevice(entry.stats.rdev);
+      return `${major}:${minor}`;
+    }
+    case "directory":
+    case "fifo":
+    case "socket":
+      return "";
+    default: {
+      const never: never = entry.kind;
+      return never;
+    }
+  }
+}
+
+/** Groups entries by directory, at the greatest depth that leaves few enough of them. */
+function summarise(
+  entries: readonly { readonly label: string; readonly value: string }[],
+): ContentHash["parts"] {
+  if (entries.length <= MAX_PARTS) return entries;
+  let best: Map<string, string[]> | undefined;
+  for (let depth = 1; ; depth++) {
+    const groups = new Map<string, string[]>();
+    for (const { label, value } of entries) {
+      const parts = label.split("/");
+      const group = parts.length <= depth ? label : `${parts.slice(0, depth).join("/")}/`;
+      const values = groups.get(group);
+      if (values === undefined) groups.set(group, [value]);
+      else values.push(value);
+      if (groups.size > MAX_PARTS) break;
+    }
+    if (groups.size > MAX_PARTS) break;
+    best = groups;
+  }
+  best ??= new Map([[`${entries.length} files`, entries.map(entry => entry.value)]]);
+  return [...best].map(([label, values]) => ({
+    label,
+    value: createHash("sha256").update(values.join("\n")).digest("hex").slice(0, 32),
+  }));
+}

@@ -1,0 +1,44 @@
+// Errors of the operating system, recognised and turned into failures of file operations.
+import { BakeError, isAbort } from "../diagnostic/error.ts";
+
+/** The symbolic code ("ENOENT") of an operating system error, or undefined. */
+export function errnoOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string"
+    ? thrown.code
+    : undefined;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "a parent is not a directory",
+  EISDIR: "it is a directory",
+  EEXIST: "it exists already",
+  ENOTEMPTY: "the directory is not empty",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "the name is too long",
+  EINVAL: "invalid argument",
+  EROFS: "the file system is read-only",
+  EIO: "input/output error",
+  EBUSY: "it is in use",
+  EMLINK: "too many hard links",
+  EOVERFLOW: "value too large",
+};
+
+/**
+ * A failed operation on a path as users know it: `cannot read "src/a": permission denied`. Aborts and BakeErrors pass
+ * through; a full disk gets its own code.
+ */
+export function fileFailure(action: string, path: string, thrown: unknown, hint?: string): unknown {
+  if (thrown instanceof BakeError || isAbort(thrown)) return thrown;
+  const code = errnoOf(thrown);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new BakeError("disk-full", `cannot ${action} "${path}": no space left on the device`, {
+      cause: thrown,
+      hint,
+    });
+  }
+  const reason = REASONS[code ?? ""] ?? (thrown instanceof Error ? thrown.message : String(thrown));
+  return new BakeError("file-operation", `cannot ${action} "${path}": ${reason}`, { cause: thrown, hint });
+}

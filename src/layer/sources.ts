@@ -1,0 +1,76 @@
+// Which entries of a tree the source of a copy means: one path, or all that a wildcard matches.
+import { readdirSync } from "node:fs";
+import { compareUtf8 } from "../oci/json.ts";
+import { compileWildcard, hasWildcard } from "../pattern/wildcard.ts";
+import { errnoOf } from "./errno.ts";
+import { cleanPath, under } from "./rootpath.ts";
+import { resolveInView, stateInView, type TreeView } from "./view.ts";
+
+export interface SourceMatch {
+  /** The path as named, relative to the root: its last element names the copy. */
+  readonly named: string;
+  /** Where it is found, symlinks resolved, relative to the root. */
+  readonly found: string;
+}
+
+export interface SourceOptions {
+  readonly wildcard: boolean;
+  readonly followSymlink: boolean;
+}
+
+/**
+ * Sorted matches; none when a wildcard matches nothing or the path is not visible. Wildcards do not go through
+ * symlinked directories, the part of the path before them does.
+ */
+export function matchSources(
+  view: TreeView,
+  source: string,
+  { wildcard, followSymlink }: SourceOptions,
+): readonly SourceMatch[] {
+  const path = cleanPath(source);
+  const parts = path.split("/");
+  const firstWild = wildcard ? parts.findIndex(hasWildcard) : -1;
+  if (firstWild < 0) {
+    const found = resolveInView(view, path, followSymlink);
+    return found === undefined ? [] : [{ named: path, found }];
+  }
+  const before = parts.slice(0, firstWild).join("/");
+  const base = resolveInView(view, before, followSymlink);
+  if (base === undefined) return [];
+  const matches = expand(view, base, before, parts.slice(firstWild));
+  return matches.flatMap(match => {
+    const found = resolveInView(view, match.found, followSymlink);
+    return found === undefined ? [] : [{ named: match.named, found }];
+  });
+}
+
+function expand(
+  view: TreeView,
+  dir: string,
+  named: string,
+  parts: readonly string[],
+): readonly SourceMatch[] {
+  const [part, ...rest] = parts;
+  if (part === undefined) return [{ named, found: dir }];
+  const { matches } = compileWildcard(part);
+  return readNames(under(view.root, dir), rest.length > 0)
+    .filter(matches)
+    .flatMap(name => {
+      const path = dir === "" ? name : `${dir}/${name}`;
+      const state = stateInView(view, path);
+      if (state !== undefined && !state.included && !state.descend) return [];
+      return expand(view, path, named === "" ? name : `${named}/${name}`, rest);
+    });
+}
+
+function readNames(absolute: string, directoriesOnly: boolean): string[] {
+  try {
+    return readdirSync(absolute, { withFileTypes: true })
+      .filter(entry => !directoriesOnly || entry.isDirectory())
+      .map(entry => entry.name)
+      .sort(compareUtf8);
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOTDIR" || errnoOf(thrown) === "ENOENT") return [];
+    throw thrown;
+  }
+}

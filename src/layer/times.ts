@@ -1,0 +1,49 @@
+// Setting times with full precision: Node's calls take floating-point seconds, which lose some hundred nanoseconds.
+import { lutimesSync } from "node:fs";
+import { endianness } from "node:os";
+import { loadLibc } from "./libc.ts";
+
+/** Sets access and modification time, nanoseconds since the epoch, of a path without following a symlink at its end. */
+export type SetTimes = (path: string, atimeNs: bigint, mtimeNs: bigint) => void;
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const BILLION = 1_000_000_000n;
+
+let loading: Promise<SetTimes> | undefined;
+
+/** Falls back to Node's own precision when the native library cannot be loaded. */
+export function loadSetTimes(): Promise<SetTimes> {
+  loading ??= load();
+  return loading;
+}
+
+async function load(): Promise<SetTimes> {
+  const rough: SetTimes = (path, atimeNs, mtimeNs) => {
+    lutimesSync(path, Number(atimeNs) / 1e9, Number(mtimeNs) / 1e9);
+  };
+  const libc = await loadLibc();
+  // The layout of struct timespec below is that of 64-bit machines.
+  if (libc === undefined || !/64|s390x/.test(process.arch)) return rough;
+  const utimensat = libc.bind("int utimensat(int dirfd, const char *path, const uint8_t *times, int flags)");
+  const times = Buffer.alloc(32);
+  const write = (at: number, value: bigint): void => {
+    if (endianness() === "LE") times.writeBigInt64LE(value, at);
+    else times.writeBigInt64BE(value, at);
+  };
+  return (path, atimeNs, mtimeNs) => {
+    write(0, floorDiv(atimeNs));
+    write(8, atimeNs - floorDiv(atimeNs) * BILLION);
+    write(16, floorDiv(mtimeNs));
+    write(24, mtimeNs - floorDiv(mtimeNs) * BILLION);
+    if (utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) !== 0) {
+      const code = libc.errno();
+      throw Object.assign(new Error(`utimensat failed: ${code}`), { code });
+    }
+  };
+}
+
+function floorDiv(ns: bigint): bigint {
+  const quotient = ns / BILLION;
+  return ns < 0n && quotient * BILLION !== ns ? quotient - 1n : quotient;
+}

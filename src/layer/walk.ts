@@ -1,0 +1,142 @@
+// One walk over a tree through its filters: sorted, parents before children, each entry with its stats.
+import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
+import { BakeError } from "../diagnostic/error.ts";
+import { compareUtf8 } from "../oci/json.ts";
+import { errnoOf, fileFailure } from "./errno.ts";
+import { under } from "./rootpath.ts";
+import { createSlicer } from "./slice.ts";
+import { openRules, type RuleSet, type RuleState, stateInView, type TreeView } from "./view.ts";
+
+export type EntryKind = "file" | "directory" | "symlink" | "fifo" | "char" | "block" | "socket";
+
+export interface WalkEntry {
+  /** Relative to where the walk began, slash-separated; "" for the beginning itself. */
+  readonly path: string;
+  readonly absolute: string;
+  readonly kind: EntryKind;
+  readonly stats: BigIntStats;
+  /** False for a directory that the filters leave out but that holds something they let in. */
+  readonly matched: boolean;
+}
+
+export interface WalkOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Where to begin, a path relative to the view's root without symlinks; default is the root. */
+  readonly start?: string;
+  /** Further filters on paths relative to the start. */
+  readonly rules?: RuleSet;
+}
+
+export function kindOf(stats: BigIntStats): EntryKind {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  if (stats.isSymbolicLink()) return "symlink";
+  if (stats.isFIFO()) return "fifo";
+  if (stats.isCharacterDevice()) return "char";
+  return stats.isBlockDevice() ? "block" : "socket";
+}
+
+interface Frame {
+  readonly entry: WalkEntry;
+  readonly outer: RuleState | undefined;
+  readonly inner: RuleState | undefined;
+  readonly names: readonly string[];
+  readonly isDirectory: ReadonlySet<string>;
+  next: number;
+  given: boolean;
+}
+
+/**
+ * Yields the entry at the start and everything below it that the filters let through. Directories that are filtered
+ * out come (unmatched) just before the first entry below them that is not. Entries that vanish meanwhile are left out.
+ * @throws BakeError "file-operation" when a directory cannot be read
+ */
+export async function* walkTree(
+  view: TreeView,
+  { signal, start = "", rules = openRules }: WalkOptions = {},
+): AsyncGenerator<WalkEntry, void, void> {
+  const slicer = createSlicer(signal);
+  const absolute = under(view.root, start);
+  const stats = lstat(absolute);
+  if (stats === undefined) return;
+  const outer = stateInView(view, start);
+  const first: WalkEntry = {
+    path: "",
+    absolute,
+    kind: kindOf(stats),
+    stats,
+    matched: outer?.included ?? true,
+  };
+  if (first.matched) yield first;
+  if (first.kind !== "directory" || outer?.descend === false) return;
+
+  const stack: Frame[] = [openFrame(first, outer, undefined, start)];
+  for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+    const name = frame.names[frame.next++];
+    if (name === undefined) {
+      stack.pop();
+      continue;
+    }
+    const paused = slicer.pause();
+    if (paused !== undefined) await paused;
+    const path = frame.entry.path === "" ? name : `${frame.entry.path}/${name}`;
+    const inRoot = start === "" ? path : `${start}/${path}`;
+    const outerState = view.rules.active ? view.rules.enter(frame.outer, inRoot) : undefined;
+    const innerState = rules.active ? rules.enter(frame.inner, path) : undefined;
+    const matched = (outerState?.included ?? true) && (innerState?.included ?? true);
+    const descend =
+      frame.isDirectory.has(name) && (outerState?.descend ?? true) && (innerState?.descend ?? true);
+    if (!matched && !descend) continue;
+    const entryPath = `${frame.entry.absolute === "/" ? "" : frame.entry.absolute}/${name}`;
+    const entryStats = lstat(entryPath);
+    if (entryStats === undefined) {
+      if (name.includes("\ufffd"))
+        throw new BakeError("file-operation", `cannot read "${inRoot}": its name is not valid UTF-8`);
+      continue;
+    }
+    const entry: WalkEntry = {
+      path,
+      absolute: entryPath,
+      kind: kindOf(entryStats),
+      stats: entryStats,
+      matched,
+    };
+    if (matched) {
+      for (const above of stack) {
+        if (above.given) continue;
+        above.given = true;
+        yield above.entry;
+      }
+      yield entry;
+    }
+    if (descend && entry.kind === "directory") stack.push(openFrame(entry, outerState, innerState, inRoot));
+  }
+}
+
+function openFrame(
+  entry: WalkEntry,
+  outer: RuleState | undefined,
+  inner: RuleState | undefined,
+  shown: string,
+): Frame {
+  const isDirectory = new Set<string>();
+  const names: string[] = [];
+  try {
+    for (const child of readdirSync(entry.absolute, { withFileTypes: true })) {
+      names.push(child.name);
+      if (child.isDirectory()) isDirectory.add(child.name);
+    }
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "ENOENT") throw fileFailure("read directory", shown === "" ? "/" : shown, thrown);
+  }
+  return { entry, outer, inner, names: sortNames(names), isDirectory, next: 0, given: entry.matched };
+}
+
+/** By UTF-8 bytes; the engine's own order is the same unless a name leaves the basic plane. */
+function sortNames(names: string[]): string[] {
+  return names.some(name => /[\ud800-\uffff]/.test(name)) ? names.sort(compareUtf8) : names.sort();
+}
+
+function lstat(absolute: string): BigIntStats | undefined {
+  return lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+}
