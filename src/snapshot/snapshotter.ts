@@ -5,6 +5,11 @@ declare const snapshotBrand: unique symbol;
 /** Names a committed snapshot within one state directory. */
 export type SnapshotId = string & { readonly [snapshotBrand]: true };
 
+/** Checks the form of an id that was stored; undefined when it is not one. */
+export function parseSnapshotId(text: string): SnapshotId | undefined {
+  return /^[a-z0-9]+$/.test(text) ? (text as SnapshotId) : undefined;
+}
+
 export interface Snapshotter {
   readonly kind: "overlay" | "native";
   /** A writable tree that begins as `parent` (empty when undefined). Discarded on dispose unless committed. */
@@ -13,8 +18,11 @@ export interface Snapshotter {
   view(id: SnapshotId): Promise<MountedTree>;
   /** The snapshot and its ancestors, oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
+  /** Whether a snapshot is there; if so it stays while this process lives. */
   exists(id: SnapshotId): Promise<boolean>;
-  /** What a snapshot changed against its parent, sorted by path; parents before children. */
+  /** The snapshot committed under a name, such as the chain id of image layers; it stays while this process lives. */
+  lookup(name: string): Promise<SnapshotId | undefined>;
+  /** What a snapshot changed against its parent, sorted by path component (bytes of UTF-8), parents before children. */
   changes(id: SnapshotId): Promise<SnapshotChanges>;
 }
 
@@ -24,8 +32,11 @@ export interface MountedTree extends AsyncDisposable {
 }
 
 export interface ActiveSnapshot extends MountedTree {
-  /** Makes the tree permanent; the active snapshot may no longer be used, dispose does nothing then. */
-  commit(): Promise<SnapshotId>;
+  /**
+   * Makes the tree permanent; the active snapshot may no longer be used, dispose does nothing then. With a name it
+   * can be looked up again; when another process was first with that name, its snapshot is the result.
+   */
+  commit(options?: { readonly name?: string }): Promise<SnapshotId>;
 }
 
 export interface SnapshotChanges extends AsyncDisposable {

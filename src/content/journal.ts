@@ -1,0 +1,202 @@
+// An append-only log shared by processes: one record a line, each with a checksum. Lines that do not check, such as
+// the torn last one after a power cut, are skipped. Appending needs no lock, since O_APPEND writes do not interleave.
+import { createHash } from "node:crypto";
+import { open, rename, rm, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { storeError } from "./blob.ts";
+import type { Owner } from "./lease.ts";
+import { withLock } from "./lock.ts";
+import { isCode, type StateRoot } from "./root.ts";
+
+export interface Journal<T> {
+  /** Adds a record for all processes to see; resolves when it would survive the death of this process. */
+  append(record: T): Promise<void>;
+  appendAll(records: readonly T[]): Promise<void>;
+  /**
+   * Records that appeared since the last call, this process's own included, oldest first. After a compaction by
+   * another process `restarted` is true, and the records are all there are.
+   */
+  refresh(): Promise<JournalChunk<T>>;
+  /** Replaces the log by the records that `keep` makes of all of them. No record appended meanwhile is lost. */
+  compact(keep: (records: readonly T[]) => readonly T[], signal?: AbortSignal): Promise<void>;
+  /** Size of the log in bytes when last read. */
+  readonly sizeBytes: number;
+}
+
+export interface JournalChunk<T> {
+  readonly records: readonly T[];
+  readonly restarted: boolean;
+  /** Lines that were damaged and skipped. */
+  readonly damaged: number;
+}
+
+export interface JournalCodec<T> {
+  /** A value that JSON can hold. */
+  encode(record: T): unknown;
+  /** Undefined for what is not such a record: written by another version, say. */
+  decode(value: unknown): T | undefined;
+}
+
+const CHECK_DIGITS = 12;
+const NEWLINE = 10;
+
+/** Opens the log `<name>.log` of the state directory; the file appears with the first record. */
+export function openJournal<T>(
+  root: StateRoot,
+  owner: Owner,
+  name: string,
+  codec: JournalCodec<T>,
+): Journal<T> {
+  const path = join(root.journals, `${name}.log`);
+  const lockKey = `journal ${name}`;
+  /** Which file was read, and how far: up to the end of a line. */
+  let identity = "";
+  let position = 0;
+
+  const read = async (): Promise<JournalChunk<T>> => {
+    const file = await openIfThere(path);
+    if (file === undefined) {
+      const restarted = identity !== "";
+      identity = "";
+      position = 0;
+      return { records: [], restarted, damaged: 0 };
+    }
+    try {
+      const found = await file.stat({ bigint: true });
+      // Inode numbers are given out again, so the time of birth belongs to a file's identity.
+      const current = `${found.ino} ${found.birthtimeNs}`;
+      const restarted = identity !== "" && (current !== identity || Number(found.size) < position);
+      if (restarted) position = 0;
+      identity = current;
+      const bytes = await readFrom(file, position, Number(found.size) - position);
+      const end = bytes.lastIndexOf(NEWLINE) + 1;
+      position += end;
+      return { ...decodeLines(bytes.subarray(0, end), codec), restarted };
+    } finally {
+      await file.close();
+    }
+  };
+
+  const journal: Journal<T> = {
+    get sizeBytes() {
+      return position;
+    },
+    append: record => journal.appendAll([record]),
+    async appendAll(records) {
+      if (records.length === 0) return;
+      // The newline in front closes a torn line that a dead process may have left; empty lines mean nothing.
+      const bytes = Buffer.from(`\n${records.map(record => encodeLine(codec.encode(record))).join("")}`);
+      // Shared with other writers; only compaction, which replaces the file, excludes them.
+      await withLock(root, lockKey, undefined, () => appendBytes(path, bytes), { shared: true });
+    },
+    refresh: read,
+    async compact(keep, signal) {
+      await withLock(root, lockKey, signal, async () => {
+        const file = await openIfThere(path);
+        if (file === undefined) return;
+        let bytes: Buffer;
+        try {
+          bytes = await readFrom(file, 0, (await file.stat()).size);
+        } finally {
+          await file.close();
+        }
+        const kept = keep(decodeLines(bytes, codec).records);
+        await replaceFile(
+          path,
+          owner.newPath("temp"),
+          kept.map(record => encodeLine(codec.encode(record))).join(""),
+        );
+      });
+    },
+  };
+  return journal;
+}
+
+function encodeLine(value: unknown): string {
+  const text = JSON.stringify(value);
+  return `${check(text)} ${text}\n`;
+}
+
+function check(text: string | Buffer): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, CHECK_DIGITS);
+}
+
+function decodeLines<T>(
+  bytes: Buffer,
+  codec: JournalCodec<T>,
+): { readonly records: readonly T[]; readonly damaged: number } {
+  const records: T[] = [];
+  let damaged = 0;
+  for (let start = 0; start < bytes.length;) {
+    const newline = bytes.indexOf(NEWLINE, start);
+    const end = newline < 0 ? bytes.length : newline;
+    const line = bytes.subarray(start, end);
+    start = end + 1;
+    if (line.length === 0) continue;
+    const body = line.subarray(CHECK_DIGITS + 1);
+    const sound = line.length > CHECK_DIGITS + 1 && line.toString("latin1", 0, CHECK_DIGITS) === check(body);
+    const record = sound ? decodeBody(body, codec) : undefined;
+    if (record === undefined) damaged++;
+    else records.push(record);
+  }
+  return { records, damaged };
+}
+
+function decodeBody<T>(body: Buffer, codec: JournalCodec<T>): T | undefined {
+  try {
+    return codec.decode(JSON.parse(body.toString("utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, "r");
+  } catch (thrown) {
+    if (isCode(thrown, "ENOENT")) return undefined;
+    throw storeError(thrown);
+  }
+}
+
+async function readFrom(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(Math.max(0, length));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}
+
+async function appendBytes(path: string, bytes: Buffer): Promise<void> {
+  try {
+    const file = await open(path, "a", 0o600);
+    try {
+      // A short write (full disk) leaves a torn line, which readers skip.
+      const { bytesWritten } = await file.write(bytes);
+      if (bytesWritten < bytes.length) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    throw storeError(thrown);
+  }
+}
+
+async function replaceFile(path: string, draft: string, text: string): Promise<void> {
+  try {
+    const file = await open(draft, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+  } catch (thrown) {
+    await rm(draft, { force: true });
+    throw storeError(thrown);
+  }
+}

@@ -1,0 +1,130 @@
+// The few system calls Node does not offer, called through koffi. Loaded on first use (about 10 ms), Linux only.
+import { BakeError } from "../diagnostic/error.ts";
+
+/** A failed call throws a `SystemError`; nothing here returns -1. */
+export interface Libc {
+  /** Takes or drops a flock(2) without waiting; false when another open file holds it. */
+  flock(fd: number, mode: "exclusive" | "shared" | "unlock"): boolean;
+  mount(source: string, target: string, type: string, flags: number, data: string): void;
+  umount(target: string, flags: number): void;
+  /** The value of an extended attribute, or undefined when the file has none of that name. Links are not followed. */
+  getXattr(path: string, name: string): Buffer | undefined;
+  setXattr(path: string, name: string, value: Uint8Array): void;
+  removeXattr(path: string, name: string): void;
+  listXattr(path: string): readonly string[];
+  /** Makes a device, fifo or socket node; `device` is the number as stat reports it in `rdev`. */
+  mknod(path: string, mode: number, device: number): void;
+  /** Writes everything of the file system that holds `fd` to disk, on another thread. */
+  syncfs(fd: number): Promise<void>;
+}
+
+/** A system call that failed, with the name of the errno as `code`. */
+export class SystemError extends Error {
+  override readonly name = "SystemError";
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, subject: string, errno: number, code: string) {
+    super(`${syscall} ${JSON.stringify(subject)}: ${code}`);
+    this.syscall = syscall;
+    this.errno = errno;
+    this.code = code;
+  }
+}
+
+const LOCK = { shared: 1, exclusive: 2, unlock: 8 } as const;
+const LOCK_NB = 4;
+const XATTR_ROOM = 256;
+
+let loaded: Promise<Libc> | undefined;
+
+/** @throws BakeError "not-supported" where koffi has no build for this machine */
+export function loadLibc(): Promise<Libc> {
+  loaded ??= bind();
+  return loaded;
+}
+
+async function bind(): Promise<Libc> {
+  const { default: koffi } = await import("koffi").catch((cause: unknown) => {
+    throw new BakeError(
+      "not-supported",
+      "cannot call the operating system: the koffi library does not load here",
+      {
+        hint: "install llbake with its optional native parts on Linux x64 or arm64, with Node's own libc",
+        cause,
+      },
+    );
+  });
+  const process = koffi.load(null);
+  const raw = {
+    flock: process.func("int flock(int, int)"),
+    mount: process.func("int mount(const char *, const char *, const char *, unsigned long, const char *)"),
+    umount2: process.func("int umount2(const char *, int)"),
+    lgetxattr: process.func("int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)"),
+    lsetxattr: process.func("int lsetxattr(const char *, const char *, const uint8_t *, size_t, int)"),
+    lremovexattr: process.func("int lremovexattr(const char *, const char *)"),
+    llistxattr: process.func("int64_t llistxattr(const char *, _Out_ uint8_t *, size_t)"),
+    mknod: process.func("int mknod(const char *, unsigned int, uint64_t)"),
+    syncfs: process.func("int syncfs(int)"),
+  };
+  const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
+  const failure = (syscall: string, subject: string): SystemError => {
+    const errno = koffi.errno();
+    return new SystemError(syscall, subject, errno, names.get(errno) ?? `errno ${errno}`);
+  };
+  const succeed = (result: unknown, syscall: string, subject: string): void => {
+    if (result !== 0) throw failure(syscall, subject);
+  };
+  /** Reads a value of unknown size: tries a small buffer, asks for the size when it is too small. */
+  const readSized = (call: (room: Buffer, size: number) => unknown, syscall: string, path: string) => {
+    let room = Buffer.alloc(XATTR_ROOM);
+    for (;;) {
+      const size = Number(call(room, room.length));
+      if (size >= 0) return room.subarray(0, size);
+      const error = failure(syscall, path);
+      if (error.code === "ENODATA" || error.code === "ENOTSUP" || error.code === "EOPNOTSUPP")
+        return undefined;
+      if (error.code !== "ERANGE" || room.length >= 1 << 20) throw error;
+      room = Buffer.alloc(room.length * 16);
+    }
+  };
+  return {
+    flock(fd, mode) {
+      if (raw.flock(fd, LOCK[mode] | LOCK_NB) === 0) return true;
+      const error = failure("flock", String(fd));
+      if (error.code === "EAGAIN" || error.code === "EWOULDBLOCK" || error.code === "EINTR") return false;
+      throw error;
+    },
+    mount(source, target, type, flags, data) {
+      succeed(raw.mount(source, target, type, flags, data), "mount", target);
+    },
+    umount(target, flags) {
+      succeed(raw.umount2(target, flags), "umount", target);
+    },
+    getXattr: (path, name) =>
+      readSized((room, size): unknown => raw.lgetxattr(path, name, room, size), "lgetxattr", path),
+    setXattr(path, name, value) {
+      succeed(raw.lsetxattr(path, name, value, value.length, 0), "lsetxattr", path);
+    },
+    removeXattr(path, name) {
+      succeed(raw.lremovexattr(path, name), "lremovexattr", path);
+    },
+    listXattr(path) {
+      const list = readSized((room, size): unknown => raw.llistxattr(path, room, size), "llistxattr", path);
+      return list === undefined ? [] : list.toString().split("\0").filter(Boolean);
+    },
+    mknod(path, mode, device) {
+      succeed(raw.mknod(path, mode, device), "mknod", path);
+    },
+    syncfs(fd) {
+      return new Promise((resolve, reject) => {
+        raw.syncfs.async(fd, (error: unknown, result: unknown) => {
+          if (error) reject(error instanceof Error ? error : new Error("syncfs failed"));
+          else if (result !== 0) reject(new SystemError("syncfs", String(fd), 0, "EIO"));
+          else resolve();
+        });
+      });
+    },
+  };
+}

@@ -1,0 +1,159 @@
+// The state directory: where everything a build keeps lives, shared by many bake processes without a daemon.
+// Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
+import { randomBytes } from "node:crypto";
+import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
+import { BakeError } from "../diagnostic/error.ts";
+
+/** Raised when the layout changes in a way that an older llbake would misread. */
+export const LAYOUT_VERSION = 1;
+
+/** The folders of a state directory; all paths are absolute. */
+export interface StateRoot {
+  readonly path: string;
+  /** Content-addressed blobs, one folder per algorithm. */
+  readonly blobs: string;
+  /** Committed snapshots, one folder each. */
+  readonly snapshots: string;
+  /** One folder per living process, holding what is transient. */
+  readonly owners: string;
+  /** Lock files. */
+  readonly locks: string;
+  /** Append-only logs. */
+  readonly journals: string;
+  /** Measured facts about this machine that are dear to find out again. */
+  readonly facts: string;
+}
+
+const FOLDERS = ["blobs", "blobs/sha256", "snapshots", "owners", "locks", "journals", "facts"] as const;
+const DRAFT = "version.";
+
+/**
+ * Opens a state directory, creating it when it does not exist or is empty.
+ * @throws BakeError "state-unusable" when it is something else, cannot be written or has a newer layout
+ */
+export async function openStateRoot(path: string): Promise<StateRoot> {
+  const base = isAbsolute(path) ? path : resolve(path);
+  const root: StateRoot = {
+    path: base,
+    blobs: join(base, "blobs"),
+    snapshots: join(base, "snapshots"),
+    owners: join(base, "owners"),
+    locks: join(base, "locks"),
+    journals: join(base, "journals"),
+    facts: join(base, "facts"),
+  };
+  try {
+    const version = await readVersion(base);
+    if (version === undefined) await create(base);
+    else checkVersion(version, base);
+    await probeWritable(base);
+    return root;
+  } catch (thrown) {
+    throw explain(thrown, base);
+  }
+}
+
+async function readVersion(base: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(base, "version"), "utf8");
+  } catch (thrown) {
+    if (isCode(thrown, "ENOENT")) return undefined;
+    throw thrown;
+  }
+}
+
+function checkVersion(text: string, base: string): void {
+  const version = /^llbake state ([1-9][0-9]*)\n$/.exec(text)?.[1];
+  if (version === undefined) {
+    throw new BakeError("state-unusable", `the file "version" in state directory "${base}" is damaged`, {
+      hint: `choose another state directory, or delete "${base}" to start afresh (only cached results are lost)`,
+    });
+  }
+  if (Number(version) > LAYOUT_VERSION) {
+    throw new BakeError(
+      "state-unusable",
+      `state directory "${base}" was written by a newer llbake (layout ${version}, this one knows ${LAYOUT_VERSION})`,
+      { hint: "update llbake, or choose another state directory" },
+    );
+  }
+}
+
+/** The version file is linked into place first: whoever sees other entries without it is not looking at ours. */
+async function create(base: string): Promise<void> {
+  await mkdir(base, { recursive: true, mode: 0o755 });
+  const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && name !== "lost+found");
+  const version = await readVersion(base);
+  if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
+    throw new BakeError("state-unusable", `"${base}" is not a state directory: it has other content in it`, {
+      hint: "name an empty or new directory for the build state",
+    });
+  }
+  const draft = join(base, DRAFT + randomBytes(6).toString("hex"));
+  try {
+    await writeFile(draft, `llbake state ${LAYOUT_VERSION}\n`, { flag: "wx" });
+    await link(draft, join(base, "version"));
+  } catch (thrown) {
+    if (!isCode(thrown, "EEXIST")) throw thrown;
+    checkVersion((await readVersion(base)) ?? "", base);
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** Also completes the folders: another process may still be creating them, or have been killed while doing so. */
+async function probeWritable(base: string): Promise<void> {
+  for (const folder of FOLDERS) {
+    // Steps run as other users must not wander into the state by its path.
+    await mkdir(join(base, folder), { mode: 0o700 }).catch((thrown: unknown) => {
+      if (!isCode(thrown, "EEXIST")) throw thrown;
+    });
+  }
+  const probe = join(base, "owners", `.probe-${randomBytes(6).toString("hex")}`);
+  await mkdir(probe);
+  await rm(probe, { recursive: true });
+}
+
+function explain(thrown: unknown, base: string): unknown {
+  if (thrown instanceof BakeError) return thrown;
+  const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
+  const known: Readonly<Record<string, readonly [string, string]>> = {
+    ENOTDIR: [
+      `"${base}" is not a directory`,
+      "name a directory for the build state, or remove the file in its place",
+    ],
+    EEXIST: [
+      `"${base}" is not a directory`,
+      "name a directory for the build state, or remove the file in its place",
+    ],
+    EACCES: [
+      `no permission to write in "${base}"`,
+      `choose another state directory, or change its owner: chown -R "$(id -u)" "${base}"`,
+    ],
+    EPERM: [
+      `no permission to write in "${base}"`,
+      `choose another state directory, or change its owner: chown -R "$(id -u)" "${base}"`,
+    ],
+    EROFS: [`"${base}" is on a read-only file system`, "choose a state directory on a writable disk"],
+  };
+  const row = known[code];
+  if (row)
+    return new BakeError("state-unusable", `cannot use state directory: ${row[0]}`, {
+      hint: row[1],
+      cause: thrown,
+    });
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new BakeError("disk-full", `no space left for state directory "${base}"`, {
+      hint: "free some space, or choose a state directory on another disk",
+      cause: thrown,
+    });
+  }
+  return new BakeError("state-unusable", `cannot use state directory "${base}": ${String(thrown)}`, {
+    cause: thrown,
+  });
+}
+
+/** Whether a thrown value is a system error with this code, as "ENOENT". */
+export function isCode(thrown: unknown, code: string): boolean {
+  return thrown instanceof Error && "code" in thrown && thrown.code === code;
+}

@@ -1,0 +1,157 @@
+// Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
+import { closeSync, openSync, type Dirent } from "node:fs";
+import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { startTime } from "./procstat.ts";
+import { loadLibc } from "./libc.ts";
+import { mountsUnder, unmountUnder } from "./mounttable.ts";
+import { isCode, type StateRoot } from "./root.ts";
+
+/** The cgroup below which every container's own is made, and below that one per owner. */
+export const CGROUP_PARENT = "llbake";
+
+/** A folder without its lock this old was left by a process that died while making it. */
+const DRAFT_AGE_MS = 60_000;
+const KILL_WAIT_MS = 5_000;
+
+/** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
+export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[]> {
+  const swept: string[] = [];
+  for (const name of await readdir(root.owners)) {
+    if (name.startsWith(".")) await sweepDraft(join(root.owners, name));
+    else if (await sweepIfDead(root, name)) swept.push(name);
+  }
+  return swept;
+}
+
+async function sweepDraft(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && Date.now() - found.mtimeMs > DRAFT_AGE_MS) await rm(path, { recursive: true, force: true });
+}
+
+async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
+  const path = join(root.owners, name);
+  const libc = await loadLibc();
+  let fd: number;
+  try {
+    fd = openSync(join(path, "alive"), "r");
+  } catch (thrown) {
+    if (!isCode(thrown, "ENOENT") && !isCode(thrown, "ENOTDIR")) throw thrown;
+    // Either gone, or half removed by a sweeper that died: `alive` is the last thing to go.
+    await sweepDraft(path);
+    return false;
+  }
+  try {
+    // Holding the dead owner's lock keeps other sweepers out.
+    if (!libc.flock(fd, "exclusive")) return false;
+    await killProcesses(path);
+    await removeCgroups(name);
+    if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
+    await removeOwnerFolder(path);
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The lock file goes last, so that a sweeper that dies half-way is followed by another. */
+export async function removeOwnerFolder(path: string): Promise<void> {
+  for (const entry of await readdir(path).catch(() => [])) {
+    if (entry !== "alive")
+      await rm(join(path, entry), { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+  }
+  await rm(path, { recursive: true, force: true });
+}
+
+/**
+ * Kills the runtimes that an owner started and the containers they run. A runtime is known by the owner's path among
+ * its arguments; its children are container inits, with which the whole process tree of a container ends. Inits
+ * whose runtime is gone are found by the process ids that runtimes wrote into the bundles.
+ */
+async function killProcesses(path: string): Promise<void> {
+  const bundles = await readdir(join(path, "bundles")).catch(() => []);
+  if (bundles.length === 0) return;
+  const victims = new Map<number, string>();
+  const mark = async (pid: number): Promise<void> => {
+    const started = await processStart(pid);
+    if (started !== undefined) victims.set(pid, started);
+  };
+  for (const bundle of bundles) {
+    const recorded = await readFile(join(path, "bundles", bundle, "init"), "utf8").catch(() => "");
+    const [pid, started] = recorded.trim().split(" ");
+    if (pid !== undefined && started !== undefined && (await processStart(Number(pid))) === started) {
+      victims.set(Number(pid), started);
+    }
+  }
+  for (const entry of await readdir("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (!command.split("\0").some(argument => argument.startsWith(`${path}/`))) continue;
+    for (const child of await children(pid)) await mark(child);
+    await mark(pid);
+  }
+  for (const pid of victims.keys()) kill(pid);
+  const deadline = Date.now() + KILL_WAIT_MS;
+  for (const [pid, started] of victims) {
+    while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
+  }
+}
+
+async function children(pid: number): Promise<readonly number[]> {
+  const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = await Promise.all(
+    tasks.map(task => readFile(`/proc/${pid}/task/${task}/children`, "utf8").catch(() => "")),
+  );
+  return lists.flatMap(list => list.split(" ").filter(Boolean).map(Number));
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (thrown) {
+    if (!isCode(thrown, "ESRCH")) throw thrown;
+  }
+}
+
+/** Undefined when there is no such process, or only its zombie. */
+async function processStart(pid: number): Promise<string | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  return text === undefined || /\) [ZX] /.test(text) ? undefined : startTime(text);
+}
+
+/** Removes the owner's cgroups in every mounted hierarchy; their processes are dead by now. */
+async function removeCgroups(name: string): Promise<void> {
+  const table = await readFile("/proc/self/mountinfo", "utf8");
+  for (const line of table.split("\n")) {
+    const point = line.split(" ")[4];
+    if (point !== undefined && / - cgroup2? /.test(line))
+      await removeCgroup(join(point, CGROUP_PARENT, name));
+  }
+}
+
+/** A cgroup goes away with rmdir only, children first; it stays busy for a moment after its last process ended. */
+export async function removeCgroup(path: string): Promise<void> {
+  let entries: readonly Dirent[];
+  try {
+    entries = await readdir(path, { withFileTypes: true });
+  } catch {
+    return;
+  }
+  for (const entry of entries) if (entry.isDirectory()) await removeCgroup(join(path, entry.name));
+  for (let attempt = 0; attempt < 50; attempt++) {
+    try {
+      return await rmdir(path);
+    } catch (thrown) {
+      if (!isCode(thrown, "EBUSY")) return;
+      await delay(10);
+    }
+  }
+}
+
+/** Moves something out of sight by rename, then removes it; what a kill leaves half removed is swept with the owner. */
+export async function discard(path: string, trash: string): Promise<void> {
+  await rename(path, trash);
+  await rm(trash, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+}

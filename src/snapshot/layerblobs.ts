@@ -1,0 +1,79 @@
+// Which blob holds a snapshot's changes: known for pulled layers, and remembered for layers once packed, so that an
+// unchanged layer is neither compressed nor uploaded again. Lost entries cost time, never correctness.
+import { openJournal } from "../content/journal.ts";
+import type { Owner } from "../content/lease.ts";
+import type { StateRoot } from "../content/root.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { SnapshotId } from "./snapshotter.ts";
+
+export interface LayerBlob {
+  readonly descriptor: Descriptor;
+  /** Digest of the uncompressed tar. */
+  readonly diffId: Digest;
+  /** When the layer was made, ISO 8601. */
+  readonly created: string;
+}
+
+export interface LayerBlobs {
+  /** Every blob known for a snapshot's own changes, in the order they were added. */
+  find(snapshot: string): Promise<readonly LayerBlob[]>;
+  add(snapshot: SnapshotId, blob: LayerBlob): Promise<void>;
+}
+
+interface LayerRecord {
+  readonly snapshot: string;
+  readonly blob: LayerBlob;
+}
+
+/** The layer blobs of a state directory. The journal is read when first asked. */
+export function openLayerBlobs(root: StateRoot, owner: Owner): LayerBlobs {
+  const journal = openJournal<LayerRecord>(root, owner, "layers", {
+    encode: record => record,
+    decode: decodeRecord,
+  });
+  const known = new Map<string, LayerBlob[]>();
+  let refreshing: Promise<void> | undefined;
+
+  const refresh = async (): Promise<void> => {
+    const { records, restarted } = await journal.refresh();
+    if (restarted) known.clear();
+    for (const { snapshot, blob } of records) {
+      const blobs = known.get(snapshot) ?? [];
+      if (!blobs.some(other => other.descriptor.digest === blob.descriptor.digest))
+        known.set(snapshot, [...blobs, blob]);
+    }
+  };
+  const refreshed = (): Promise<void> => {
+    refreshing ??= refresh().finally(() => (refreshing = undefined));
+    return refreshing;
+  };
+
+  return {
+    async find(snapshot) {
+      await refreshed();
+      return known.get(snapshot) ?? [];
+    },
+    add: (snapshot, blob) => journal.append({ snapshot, blob }),
+  };
+}
+
+function decodeRecord(value: unknown): LayerRecord | undefined {
+  if (!isObject(value) || typeof value["snapshot"] !== "string" || !isObject(value["blob"])) return undefined;
+  const { descriptor, diffId, created } = value["blob"];
+  if (!isObject(descriptor) || typeof diffId !== "string" || !isDigest(diffId) || typeof created !== "string")
+    return undefined;
+  const { mediaType, digest, size } = descriptor;
+  if (
+    typeof mediaType !== "string" ||
+    typeof digest !== "string" ||
+    !isDigest(digest) ||
+    typeof size !== "number"
+  )
+    return undefined;
+  return { snapshot: value["snapshot"], blob: { descriptor: { mediaType, digest, size }, diffId, created } };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

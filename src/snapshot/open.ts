@@ -1,0 +1,61 @@
+// Chooses the snapshotter of this machine: overlays when a trial mount works, else copies.
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Owner } from "../content/lease.ts";
+import { loadLibc } from "../content/libc.ts";
+import type { StateRoot } from "../content/root.ts";
+import { createNativeSnapshotter } from "./native.ts";
+import { createOverlaySnapshotter } from "./overlay.ts";
+import { mountOverlay, unmount } from "./mount.ts";
+import { openSnapshotStore, type SnapshotStore } from "./snapshotstore.ts";
+import type { Snapshotter } from "./snapshotter.ts";
+
+export interface Snapshots {
+  readonly snapshotter: Snapshotter;
+  /** The committed snapshots themselves: for prune and statistics. */
+  readonly store: SnapshotStore;
+  /** Why overlays are not used, as the system said it; undefined when they are. */
+  readonly overlayProblem: string | undefined;
+}
+
+/** Opens the snapshots of a state directory. `kind` forces one way of keeping them; by default a trial decides. */
+export async function openSnapshots(
+  root: StateRoot,
+  owner: Owner,
+  options: { readonly kind?: Snapshotter["kind"] | undefined } = {},
+): Promise<Snapshots> {
+  const store = openSnapshotStore(root, owner);
+  const problem = options.kind === undefined ? await overlayProblem(owner) : undefined;
+  const kind = options.kind ?? (problem === undefined ? "overlay" : "native");
+  const snapshotter =
+    kind === "overlay"
+      ? await createOverlaySnapshotter(store, owner)
+      : await createNativeSnapshotter(store, owner);
+  return { snapshotter, store, overlayProblem: problem };
+}
+
+/** As `openSnapshots`, when only the snapshotter is of interest. */
+export async function openSnapshotter(root: StateRoot, owner: Owner): Promise<Snapshotter> {
+  return (await openSnapshots(root, owner)).snapshotter;
+}
+
+async function overlayProblem(owner: Owner): Promise<string | undefined> {
+  const libc = await loadLibc();
+  const base = owner.newPath("active");
+  const at = (name: string): string => join(base, name);
+  await mkdir(base);
+  for (const name of ["lower", "upper", "work", "root"]) await mkdir(at(name));
+  try {
+    mountOverlay(
+      libc,
+      at("root"),
+      `lowerdir=${at("lower")},upperdir=${at("upper")},workdir=${at("work")},index=off`,
+    );
+    unmount(libc, at("root"));
+    return undefined;
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  } finally {
+    await rm(base, { recursive: true, force: true });
+  }
+}
