@@ -32,6 +32,7 @@ import {
   type VertexNode,
   type VertexOptions,
 } from "./builder/vertex.ts";
+import type { StateLike, StateValues } from "./builder/values.ts";
 import type { Definition } from "./definition.ts";
 import { decodeOp, encodeOp } from "./ops.ts";
 import { LLB_BUILDER, LLB_DEFINITION_INPUT } from "./op/build.ts";
