@@ -12,7 +12,7 @@ export function metadataFromReports(
   return Object.fromEntries(
     sorted.map(({ name, exports }) => [
       name,
-      sortKeys(Object.assign({}, ...exports.map(({ response }) => response))),
+      sortKeys(Object.fromEntries(exports.flatMap(({ response }) => Object.entries(response)))),
     ]),
   );
 }

@@ -43,7 +43,7 @@ export function drawFrame(steps: Steps, options: FrameOptions): readonly string[
   // Running steps come first in importance; what is left of the height shows the steps that ended last.
   const budget = Math.max(1, rows - 2);
   const shownRunning = running.slice(0, Math.max(1, budget - 1));
-  const hidden = running.length - shownRunning.length;
+  const hidden = budget > 1 ? running.length - shownRunning.length : 0;
   let free = budget - shownRunning.length - (hidden > 0 ? 1 : 0);
   const logLines =
     shownRunning.length === 0 ? 0 : Math.min(MAX_LOG_LINES, Math.floor(free / shownRunning.length));

@@ -35,7 +35,6 @@ export function createLineSplitter(): LineSplitter {
   };
 }
 
-/* eslint-disable no-control-regex -- control characters are what this is about */
 /** Escape sequences: CSI, then OSC and other strings up to their end, then two-character ones. */
 const ESCAPES = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?/g;
 const COLOR = /^\x1b\[[0-9;:]*m$/;
@@ -48,15 +47,9 @@ const CONTROLS = /[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f\x80-\x9f]/g;
 export function safeLine(line: string, { color }: { readonly color: boolean }): string {
   const shown = line.includes("\r") ? (line.split("\r").findLast(part => part !== "") ?? "") : line;
   if (!/[\x00-\x1f\x7f\x80-\x9f]/.test(shown)) return shown;
-  let colored = false;
   const kept = shown
-    .replace(ESCAPES, escape => {
-      if (!color || !COLOR.test(escape)) return "";
-      colored = true;
-      return escape;
-    })
+    .replace(ESCAPES, escape => (color && COLOR.test(escape) ? escape : ""))
     .replaceAll("\t", "    ")
     .replace(CONTROLS, "");
-  return colored ? `${kept}\x1b[0m` : kept;
+  return kept.includes("\x1b") ? `${kept}\x1b[0m` : kept;
 }
-/* eslint-enable no-control-regex */

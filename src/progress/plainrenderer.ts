@@ -1,15 +1,15 @@
 // Plain progress with a clock: events that arrive together are printed together, so that short steps do not interrupt
 // one another's output.
 import { createPlainPrinter } from "./plain.ts";
-import type { Renderer, RendererOptions } from "./renderer.ts";
+import { isTerminal, type Renderer, type RendererOptions } from "./renderer.ts";
 
 const PRINT_INTERVAL_MS = 100;
 
 export function createPlainRenderer(stream: NodeJS.WriteStream, options: RendererOptions = {}): Renderer {
   const printer = createPlainPrinter(text => void stream.write(text), {
-    color: stream.isTTY === true,
+    color: isTerminal(stream),
     ...options,
-    terminal: stream.isTTY === true,
+    terminal: isTerminal(stream),
   });
   const ticker = setInterval(() => printer.print(Date.now()), PRINT_INTERVAL_MS);
   // Progress alone is no reason to keep the process alive.

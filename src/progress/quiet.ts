@@ -1,6 +1,6 @@
 // No progress: only the last output of failed steps, without which an error could not be understood.
 import { endReport } from "./endreport.ts";
-import type { Renderer, RendererOptions } from "./renderer.ts";
+import { isTerminal, type Renderer, type RendererOptions } from "./renderer.ts";
 import { createSteps } from "./steps.ts";
 
 export function createQuietRenderer(stream: NodeJS.WriteStream, options: RendererOptions = {}): Renderer {
@@ -10,7 +10,7 @@ export function createQuietRenderer(stream: NodeJS.WriteStream, options: Rendere
     close() {
       const report = endReport(
         { ...steps, warnings: [] },
-        { color: options.color ?? stream.isTTY === true, terminal: stream.isTTY === true },
+        { color: options.color ?? isTerminal(stream), terminal: isTerminal(stream) },
       );
       if (report !== "") stream.write(report);
       return Promise.resolve();

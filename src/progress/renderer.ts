@@ -40,13 +40,18 @@ export async function createRenderer(
   return factory(stream, options);
 }
 
+/** Whether a stream is a terminal: `isTTY` is absent, not false, when it is none. */
+export function isTerminal(stream: { readonly isTTY?: boolean }): boolean {
+  return stream.isTTY === true;
+}
+
 /**
  * The mode behind what the user typed: `auto` (also empty) is `tty` on a terminal and `plain` otherwise.
  * @throws BakeError "usage" for an unknown mode, or for `tty` without a terminal
  */
 export function chooseProgressMode(text: string, stream: { readonly isTTY?: boolean }): ProgressMode {
-  if (text === "" || text === "auto") return stream.isTTY === true ? "tty" : "plain";
-  if (text === "tty" && stream.isTTY !== true) {
+  if (text === "" || text === "auto") return isTerminal(stream) ? "tty" : "plain";
+  if (text === "tty" && !isTerminal(stream)) {
     throw new BakeError("usage", `progress mode "tty" needs a terminal`, {
       hint: `use --progress=plain, or leave the choice to --progress=auto`,
     });

@@ -13,7 +13,7 @@ export async function createTtyRenderer(
   stream: NodeJS.WriteStream,
   options: RendererOptions = {},
 ): Promise<Renderer> {
-  const { DefaultRenderer, Listr, ListrLogger, ProcessOutput, createWritable } = await import("listr2");
+  const { DefaultRenderer, Listr, ListrLogger, ProcessOutput } = await import("listr2");
   const { color = true } = options;
   const steps = createSteps(options);
   const draw = (last: boolean): string =>
@@ -26,6 +26,8 @@ export async function createTtyRenderer(
     }).join("\n");
 
   class StepsRenderer extends DefaultRenderer {
+    // Whether there is a terminal was asked of the right stream already; listr2 would ask standard output.
+    static override nonTTY = true;
     #ended = false;
     override create(): string {
       return draw(this.#ended);
@@ -36,8 +38,8 @@ export async function createTtyRenderer(
     }
   }
 
-  // The other stream is a dummy: standard output belongs to the results.
-  const output = new ProcessOutput(stream, createWritable(() => undefined) as NodeJS.WriteStream);
+  // Both are the stream of progress: standard output belongs to the results.
+  const output = new ProcessOutput(stream, stream);
   const logger = new ListrLogger({ processOutput: output });
   let finish = (): void => undefined;
   const finished = new Promise<void>(resolve => (finish = resolve));
