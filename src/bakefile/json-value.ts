@@ -1,0 +1,73 @@
+// Values of the bake language to and from JSON (go-cty cty/json).
+import { goJson } from "../oci/json.ts";
+import { convert } from "./hcl/convert.ts";
+import { formatNumber, parseNumber } from "./hcl/number.ts";
+import { fail } from "./hcl/functions/function.ts";
+import { NULL, boolValue, numberValue, objectValue, stringValue, tupleValue, type Type, type Value } from "./hcl/value.ts";
+import { parseJsonText, type JsonNode } from "./json-text.ts";
+
+/** Compact JSON; keys of objects in byte order. @throws BakeError for infinite numbers */
+export function valueToJson(value: Value): string {
+  switch (value.kind) {
+    case "null":
+      return "null";
+    case "string":
+      return goJson(value.value);
+    case "bool":
+      return String(value.value);
+    case "number":
+      if (value.value.infinite) throw fail("an infinite number has no JSON form");
+      return formatNumber(value.value);
+    case "list":
+    case "set":
+    case "tuple":
+      return `[${value.items.map(valueToJson).join(",")}]`;
+    case "map":
+    case "object":
+      return `{${[...value.entries].map(([key, item]) => `${goJson(key)}:${valueToJson(item)}`).join(",")}}`;
+    default: {
+      const never: never = value;
+      return never;
+    }
+  }
+}
+
+/** Objects and tuples of the JSON's own shape. @throws BakeError "bake-syntax" pointing into the JSON text */
+export function valueFromJson(text: string, name = "JSON"): Value {
+  return fromNode(parseJsonText({ name, text }));
+}
+
+/** JSON of a wanted type, as `NAME_JSON` variables hold it. */
+export function typedValueFromJson(text: string, type: Type): Value {
+  const value = valueFromJson(text);
+  if (type.kind !== "dynamic") return convert(value, type);
+  const inner = value.kind === "object" ? value.entries.get("value") : undefined;
+  if (inner === undefined || value.kind !== "object" || !value.entries.has("type")) {
+    throw fail('JSON for the type "any" must be an object with "type" and "value"');
+  }
+  return inner;
+}
+
+function fromNode(node: JsonNode): Value {
+  switch (node.kind) {
+    case "null":
+      return NULL;
+    case "boolean":
+      return boolValue(node.value);
+    case "string":
+      return stringValue(node.value.normalize("NFC"));
+    case "number": {
+      const number = parseNumber(node.text);
+      if (number === undefined) throw fail(`the number ${node.text} is too large`);
+      return numberValue(number);
+    }
+    case "array":
+      return tupleValue(node.items.map(fromNode));
+    case "object":
+      return objectValue(node.members.map(({ key, value }) => [key.value.normalize("NFC"), fromNode(value)] as const));
+    default: {
+      const never: never = node;
+      return never;
+    }
+  }
+}

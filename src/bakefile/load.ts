@@ -1,0 +1,101 @@
+// The entrance of the bake language: sources, environment and flags in, evaluated definitions and problems out.
+import { BakeError } from "../diagnostic/error.ts";
+import { hasErrors, type Diagnosed, type Diagnostic } from "../diagnostic/diagnostic.ts";
+import { formatPlatform, type Platform } from "../oci/platform.ts";
+import type { Source } from "../diagnostic/source.ts";
+import { evaluateBodies, type Evaluated } from "./evaluate.ts";
+import { parseHcl } from "./hcl/parse.ts";
+import { parseJson } from "./json.ts";
+import type { Body } from "./hcl/ast.ts";
+
+export interface BakeInput {
+  /** In the order in which they were named; later ones extend earlier ones. */
+  readonly files: readonly Source[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** `NAME=value` of `--var`; they win over the environment. */
+  readonly vars?: readonly string[];
+  readonly hostPlatform: Platform;
+  /** For timestamp(); default: a fixed instant, 1970-01-01. */
+  readonly now?: () => Date;
+  /** 16 random bytes for uuidv4(); default: zeros. */
+  readonly randomBytes?: () => Uint8Array;
+  /** Value of BAKE_CMD_CONTEXT; default "cwd://". */
+  readonly commandContext?: string;
+}
+
+/** Everything the files define, evaluated. */
+export interface BakeDocument extends Evaluated {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Whether BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP hides the environment from bake files. */
+  readonly environmentHidden: boolean;
+}
+
+export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
+  const problems: Diagnostic[] = [];
+  const bodies: Body[] = [];
+  for (const source of input.files) {
+    if (source.text === "") continue;
+    const { value, diagnostics } = parseSource(source);
+    problems.push(...diagnostics);
+    if (value !== undefined) bodies.push(value);
+  }
+  if (bodies.length === 0 && problems.length === 0) {
+    problems.push({ severity: "error", code: "bake-schema", message: "no bake file has any content" });
+  }
+  const given = new Map<string, string>();
+  for (const flag of input.vars ?? []) {
+    if (flag === "") continue;
+    const equals = flag.indexOf("=");
+    if (equals < 1) problems.push({ severity: "error", code: "usage", message: `--var "${flag}" is not of the form NAME=value` });
+    else given.set(flag.slice(0, equals), flag.slice(equals + 1));
+  }
+  if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
+  const environmentHidden = ["1", "t", "T", "true", "TRUE", "True"].includes(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "");
+  const evaluated = evaluateBodies(
+    bodies,
+    {
+      lookUp: name => given.get(name) ?? (environmentHidden || !Object.hasOwn(input.env, name) ? undefined : input.env[name]),
+      builtins: new Map([
+        ["BAKE_CMD_CONTEXT", input.commandContext ?? "cwd://"],
+        ["BAKE_LOCAL_PLATFORM", formatPlatform(input.hostPlatform)],
+      ]),
+      host: {
+        now: input.now ?? (() => new Date(0)),
+        randomBytes: input.randomBytes ?? (() => new Uint8Array(16)),
+        homeDirectory: input.env["HOME"],
+      },
+    },
+    problems,
+  );
+  const value = evaluated && { ...evaluated, environment: input.env, environmentHidden };
+  return { value, diagnostics: problems };
+}
+
+type Kind = "hcl" | "json" | "compose" | "unknown";
+
+/** What a file is by its name: compose files are YAML. */
+export function kindOfName(name: string): Kind {
+  if (/\.ya?ml$/i.test(name)) return "compose";
+  if (name.endsWith(".hcl")) return "hcl";
+  if (name.endsWith(".json")) return "json";
+  return "unknown";
+}
+
+function parseSource(source: Source): Diagnosed<Body> {
+  switch (kindOfName(source.name)) {
+    case "hcl":
+      return parseHcl(source);
+    case "json":
+      return parseJson(source);
+    case "compose": {
+      const error = new BakeError("not-supported", `cannot read the compose file "${source.name}" yet`, {
+        hint: "write its targets in a docker-bake.hcl",
+      });
+      return { value: undefined, diagnostics: error.diagnostics };
+    }
+    case "unknown": {
+      // By content: JSON begins with a brace, which HCL cannot.
+      return /^\ufeff?\s*[{[]/.test(source.text) ? parseJson(source) : parseHcl(source);
+    }
+  }
+}
