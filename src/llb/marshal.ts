@@ -154,7 +154,7 @@ export function writeDefinition({ def, metadata, locations }: Definition): Uint8
 }
 
 /**
- * Reads pb.Definition as any LLB program writes it. Of several locations of one op those in the first file are kept.
+ * Reads pb.Definition, whichever LLB program wrote it. Of several locations of one op those in the first file are kept.
  * @throws BakeError "llb-invalid"
  */
 export function readDefinition(bytes: Uint8Array): Definition {

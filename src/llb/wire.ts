@@ -2,18 +2,9 @@
 // the way BuildKit's digests need: plain fields by number, then oneof members, map entries by key bytes.
 import { BakeError, invariant } from "../diagnostic/error.ts";
 import { compareUtf8 } from "../oci/json.ts";
+import { bytesType, MAX_DEPTH, Scanner, varintType } from "./scanner.ts";
+import { Sink } from "./sink.ts";
 import { protoName, type AnyMessage, type FieldShape, type Message } from "./message.ts";
-
-const VARINT = 0;
-const FIXED64 = 1;
-const BYTES = 2;
-const GROUP = 3;
-const GROUP_END = 4;
-const FIXED32 = 5;
-
-/** Definitions may hold definitions; nobody nests them this deep on purpose. */
-const MAX_DEPTH = 64;
-const MAX_FIELD_NUMBER = 536870911;
 
 type Leaf = Extract<FieldShape, { readonly number: number }>;
 
@@ -36,50 +27,6 @@ export function decode<T>(message: Message<T>, input: Uint8Array): T {
 }
 
 // ---- writing
-
-class Sink {
-  readonly #chunks: Uint8Array[] = [];
-  #size = 0;
-
-  raw(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
-  }
-
-  varint(value: number | bigint): void {
-    const out: number[] = [];
-    if (typeof value === "number" && value >= 0 && value <= 0x7fffffff) {
-      let rest = value;
-      for (; rest > 0x7f; rest >>>= 7) out.push((rest & 0x7f) | 0x80);
-      out.push(rest);
-    } else {
-      let rest = BigInt.asUintN(64, BigInt(value));
-      for (; rest > 0x7fn; rest >>= 7n) out.push(Number(rest & 0x7fn) | 0x80);
-      out.push(Number(rest));
-    }
-    this.raw(Uint8Array.from(out));
-  }
-
-  tag(number: number, wireType: number): void {
-    this.varint(number * 8 + wireType);
-  }
-
-  block(number: number, content: Uint8Array): void {
-    this.tag(number, BYTES);
-    this.varint(content.length);
-    this.raw(content);
-  }
-
-  finish(): Uint8Array {
-    const out = new Uint8Array(this.#size);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      out.set(chunk, at);
-      at += chunk.length;
-    }
-    return out;
-  }
-}
 
 function encodeAny(message: AnyMessage, value: unknown): Uint8Array {
   invariant(isRecord(value), "BUG: a message is not an object");
@@ -157,7 +104,7 @@ function writeLeaf(sink: Sink, field: Leaf, value: unknown, where: () => string)
       invariant(false, "BUG: a map inside a map");
       return;
     default:
-      sink.tag(field.number, VARINT);
+      sink.tag(field.number, varintType);
       sink.varint(varintOf(field, value, where));
   }
 }
@@ -215,88 +162,6 @@ function isZero(field: Leaf, value: unknown): boolean {
 }
 
 // ---- reading
-
-class Scanner {
-  readonly bytes: Uint8Array;
-  readonly what: string;
-  at = 0;
-
-  constructor(bytes: Uint8Array, what: string) {
-    this.bytes = bytes;
-    this.what = what;
-  }
-
-  get done(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  fail(why: string): never {
-    throw new BakeError("llb-invalid", `cannot read ${this.what}: ${why}`, {
-      hint: "the bytes are not an LLB definition, or are damaged",
-    });
-  }
-
-  varint(): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.bytes[this.at++];
-      if (byte === undefined) return this.fail("it ends within a number");
-      if (shift === 63n && byte > 1) return this.fail("a number is longer than 64 bits");
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-    return this.fail("a number is longer than 64 bits");
-  }
-
-  tag(): { readonly number: number; readonly wireType: number } {
-    const value = this.varint();
-    const number = value >> 3n;
-    if (number < 1n || number > BigInt(MAX_FIELD_NUMBER)) return this.fail("a field number is out of range");
-    return { number: Number(number), wireType: Number(value & 7n) };
-  }
-
-  take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at) return this.fail("it ends within a field");
-    const piece = this.bytes.subarray(this.at, this.at + length);
-    this.at += length;
-    return piece;
-  }
-
-  block(): Uint8Array {
-    const length = this.varint();
-    if (length > BigInt(this.bytes.length)) return this.fail("it ends within a field");
-    return this.take(Number(length));
-  }
-
-  skip(number: number, wireType: number, depth: number): void {
-    if (depth > MAX_DEPTH) this.fail("it is nested too deep");
-    switch (wireType) {
-      case VARINT:
-        this.varint();
-        return;
-      case FIXED64:
-        this.take(8);
-        return;
-      case BYTES:
-        this.block();
-        return;
-      case FIXED32:
-        this.take(4);
-        return;
-      case GROUP:
-        for (;;) {
-          const inner = this.tag();
-          if (inner.wireType === GROUP_END) {
-            if (inner.number !== number) this.fail("a group does not end as it began");
-            return;
-          }
-          this.skip(inner.number, inner.wireType, depth + 1);
-        }
-      default:
-        this.fail(`a field has the unknown wire type ${wireType}`);
-    }
-  }
-}
 
 interface Slot {
   readonly key: string;
@@ -361,16 +226,16 @@ function decodeAny(message: AnyMessage, input: Uint8Array, depth: number): Recor
       const { of } = field;
       invariant(isLeaf(of), "BUG: a list of lists");
       const target = lists.get(key);
-      if (isPackable(of) && wireType === BYTES) {
+      if (isPackable(of) && wireType === bytesType) {
         const packed = new Scanner(scanner.block(), message.name);
-        while (!packed.done) target?.push(readLeaf(packed, of, VARINT, depth));
+        while (!packed.done) target?.push(readLeaf(packed, of, varintType, depth));
       } else target?.push(readLeaf(scanner, of, wireType, depth));
     } else if (field.kind === "map") {
-      if (wireType !== BYTES) scanner.fail(`field ${number} has the wrong wire type`);
+      if (wireType !== bytesType) scanner.fail(`field ${number} has the wrong wire type`);
       const [entryKey, value] = readEntry(scanner.block(), field.value, message.name, depth);
       maps.get(key)?.set(entryKey, value);
     } else if (field.kind === "message") {
-      if (wireType !== BYTES) scanner.fail(`field ${number} has the wrong wire type`);
+      if (wireType !== bytesType) scanner.fail(`field ${number} has the wrong wire type`);
       const piece = scanner.block();
       const known = parts.get(key);
       if (known?.slot === slot) known.pieces.push(piece);
@@ -398,7 +263,7 @@ function readEntry(input: Uint8Array, field: FieldShape, what: string, depth: nu
   let value: unknown;
   while (!scanner.done) {
     const { number, wireType } = scanner.tag();
-    if (number === 1 && wireType === BYTES) key = readText(scanner);
+    if (number === 1 && wireType === bytesType) key = readText(scanner);
     else if (number === 2) value = readLeaf(scanner, field, wireType, depth);
     else scanner.skip(number, wireType, depth);
   }
@@ -410,7 +275,7 @@ function readEntry(input: Uint8Array, field: FieldShape, what: string, depth: nu
 
 function readLeaf(scanner: Scanner, field: Leaf, wireType: number, depth: number): unknown {
   const wanted =
-    field.kind === "string" || field.kind === "bytes" || field.kind === "message" ? BYTES : VARINT;
+    field.kind === "string" || field.kind === "bytes" || field.kind === "message" ? bytesType : varintType;
   if (wireType !== wanted) scanner.fail(`field ${field.number} has the wrong wire type`);
   switch (field.kind) {
     case "string":
