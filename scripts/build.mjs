@@ -36,7 +36,13 @@ const bundles = [
 ];
 
 await mkdir(join(root, "dist"), { recursive: true });
-await Promise.all(bundles.map(bundle));
+try {
+  await Promise.all(bundles.map(bundle));
+} catch (error) {
+  // esbuild has printed what is wrong and where.
+  if (error.errors === undefined) throw error;
+  process.exit(1);
+}
 if (!quick) emitTypes();
 
 /** Builds one file beside its place and renames it, so that a `bake` running meanwhile never reads half of it. */

@@ -79,8 +79,9 @@ function describe(error) {
 }
 
 function withoutRunnerFrames(text) {
-  return text.replace(/^ +at .*node:internal\/(?:test_runner|per_context)\/.*?( \{)?$\n?/gm, (_, brace) =>
-    brace ? "  {\n" : "",
+  return text.replace(
+    /^ +at .*node:(?:internal\/(?:test_runner|per_context)\/|async_hooks).*?( \{)?$\n?/gm,
+    (_, brace) => (brace ? "  {\n" : ""),
   );
 }
 

@@ -56,9 +56,9 @@ await buildBundles();
 
 function checkNode() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 9)) {
+  if (major < 20 || (major === 20 && minor < 19)) {
     fail(
-      `llbake needs Node 20.9 or newer; this is ${process.versions.node}. See https://nodejs.org/en/download`,
+      `llbake needs Node 20.19 or newer; this is ${process.versions.node}. See https://nodejs.org/en/download`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // Runs the tests: `node scripts/test.mjs [path ...] [--concurrency N]`. Paths are files or folders; default is test/.
 // Failures are printed in full, then the runner's own summary, then every skipped test with its reason.
-import { spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { availableParallelism, constants, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -23,6 +23,11 @@ if (files.length === 0) {
   process.exit(1);
 }
 
+// The end-to-end tests run dist/cli.js, which must be that of these sources.
+const { status } = spawnSync(process.execPath, [join(root, "scripts", "setup.mjs")], { stdio: "inherit" });
+if (status !== 0)
+  console.error("warning: dist/ could not be brought up to date; the end-to-end tests will tell");
+
 const stateRoot = await mkdtemp(join(tmpdir(), "llbake-test-"));
 const child = spawn(
   process.execPath,
@@ -43,6 +48,11 @@ const code = await new Promise((settle, fail) => {
   child.once("error", fail);
   child.once("exit", (status, signal) => settle(status ?? 128 + constants.signals[signal]));
 });
+// A folder with something mounted below it is left alone: removing it would reach into what is mounted.
+if ((await readFile("/proc/self/mountinfo", "utf8").catch(() => "")).includes(` ${stateRoot}/`)) {
+  console.error(`error: the tests left mounts below ${stateRoot}`);
+  process.exit(code || 1);
+}
 await rm(stateRoot, { recursive: true, force: true, maxRetries: 3 }).catch(error => {
   console.error(`warning: could not remove ${stateRoot}: ${error.message}`);
 });

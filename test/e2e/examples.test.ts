@@ -1,0 +1,63 @@
+// Every folder of examples/ builds from a clean copy, gives what its README says, and is cached the second time.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bakeOk, busyboxDir, executedSteps, type Project, stepsOf, tempProject } from "../rig/bake.ts";
+import { projectRoot } from "../rig/sourcetree.ts";
+
+const env = { BUSYBOX_DIR: busyboxDir };
+
+/** What each example has to show, by its folder. The folder "watch" is built once here; watching has its own test. */
+const checks: Readonly<Record<string, (project: Project) => void>> = {
+  hello: ({ read }) => assert.equal(read("out/greeting"), "Hello, world!\n"),
+  "shared-stages": ({ read }) => {
+    assert.match(read("out/server/build-id"), /^[0-9a-f-]{36}\n$/);
+    assert.equal(read("out/server/build-id"), read("out/client/build-id"));
+    assert.equal(read("out/server/words"), "flour\nsalt\nwater\n");
+  },
+  matrix: ({ read }) => {
+    const pages = ["en/plain", "en/loud", "fr/plain", "fr/loud"].map(name => read(`out/${name}/page`));
+    assert.deepEqual(pages, ["Hello\n", "HELLO\n", "Bonjour\n", "BONJOUR\n"]);
+  },
+  "linked-targets": ({ cwd, read }) => {
+    assert.match(read("out/report"), / 6 greeting\n/);
+    const { status, stdout, stderr } = spawnSync("skopeo", [
+      "inspect",
+      "--config",
+      `oci-archive:${join(cwd, "out/app.oci.tar")}`,
+    ]);
+    assert.equal(status, 0, stderr.toString());
+    const { config } = JSON.parse(stdout.toString()) as { config: { Env: string[]; Cmd: string[] } };
+    assert.deepEqual(config, {
+      ...config,
+      Env: ["PATH=/bin", "GREETING=hello"],
+      Cmd: ["sh", "/app/start.sh"],
+    });
+  },
+  "functions-and-variables": ({ read }) =>
+    assert.equal(read("out/notes/notes"), "version 1.2.3\ntag notes:1.2.3\ntag notes:1.2\ntag notes:1\n"),
+  watch: ({ read }) => assert.match(read("out/index.html"), /<p>Fresh bread every morning<\/p>/),
+};
+
+test("every example has its check", () => {
+  const folders = readdirSync(join(projectRoot, "examples"), { withFileTypes: true }).filter(entry =>
+    entry.isDirectory(),
+  );
+  const runnable = folders.map(({ name }) => name).filter(name => name !== "programmatic-llb");
+  assert.deepEqual(runnable.sort(), Object.keys(checks).sort());
+});
+
+for (const [name, check] of Object.entries(checks)) {
+  test(`the example ${name} gives what it promises, and is cached the second time`, async () => {
+    using project = tempProject(`examples/${name}`);
+    await bakeOk(["--progress=plain"], { ...project, env });
+    check(project);
+    const again = await bakeOk(["--progress=rawjson"], { ...project, env });
+    check(project);
+    const executed = executedSteps(again.stderr).filter(step => /RUN|COPY/.test(step.name));
+    assert.deepEqual(executed, []);
+    assert.ok(stepsOf(again.stderr).some(step => step.cached));
+  });
+}

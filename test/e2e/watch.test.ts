@@ -1,0 +1,43 @@
+// `--watch`: one build at the start, one for each change, none without one.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { busyboxDir, startBake, tempProject } from "../rig/bake.ts";
+
+test("saving a file rebuilds once; Ctrl-C ends the watch", async () => {
+  using project = tempProject("examples/watch");
+  await using running = startBake(["--watch", "--progress=plain"], {
+    ...project,
+    env: { BUSYBOX_DIR: busyboxDir },
+  });
+  const WATCHING = /watching[^\n]*\n/i;
+  const built = await running.saw(WATCHING);
+  assert.match(project.read("out/index.html"), /Fresh bread/);
+  project.write("page.txt", "Rye on Fridays\n");
+  const rebuilt = await running.saw(WATCHING, built);
+  assert.match(project.read("out/index.html"), /Rye on Fridays/);
+  project.write("template.html", "<h1>@PAGE@</h1>\n");
+  await running.saw(WATCHING, rebuilt);
+  assert.equal(project.read("out/index.html"), "<h1>Rye on Fridays</h1>\n");
+  running.kill("SIGINT");
+  const { exitCode, stderr } = await running.outcome;
+  assert.equal(exitCode, 130, stderr);
+  // What the build writes into its own folder is no change: three builds, not more.
+  assert.equal(stderr.match(new RegExp(WATCHING, "gi"))?.length, 3, stderr);
+});
+
+test("a change that breaks the build is told, and mending it builds again", async () => {
+  using project = tempProject("examples/watch");
+  await using running = startBake(["--watch", "--progress=plain"], {
+    ...project,
+    env: { BUSYBOX_DIR: busyboxDir },
+  });
+  const WATCHING = /watching[^\n]*\n/i;
+  const dockerfile = project.read("Dockerfile");
+  let at = await running.saw(WATCHING);
+  project.write("Dockerfile", dockerfile.replace("RUN sed", "RUNN sed"));
+  at = await running.saw(/RUNN/, at);
+  at = await running.saw(WATCHING, at);
+  project.write("Dockerfile", dockerfile.replace("@PAGE@/", "@PAGE@/Bakery: "));
+  await running.saw(WATCHING, at);
+  assert.match(project.read("out/index.html"), /Bakery: Fresh bread/);
+});
