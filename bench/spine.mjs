@@ -122,5 +122,8 @@ function prepareBundle() {
   const config = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, mounts, linux: { namespaces } };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
   let runs = 0;
-  return () => run(runtime, ["run", "--bundle", bundle, `llbake-bench-${globalThis.process.pid}-${runs++}`]);
+  // crun refuses a hybrid cgroup host unless it is told to leave cgroups alone.
+  const global = runtime === "crun" ? ["--cgroup-manager=disabled"] : [];
+  return () =>
+    run(runtime, [...global, "run", "--bundle", bundle, `llbake-bench-${globalThis.process.pid}-${runs++}`]);
 }
