@@ -25,7 +25,12 @@ export type SolveWork =
       readonly request: Omit<FrontendRequest, "inputs">;
       readonly links: Readonly<Record<string, string>>;
     }
-  | { readonly tag: "definition"; readonly definition: Definition; readonly platform: Platform; readonly config?: ImageConfig };
+  | {
+      readonly tag: "definition";
+      readonly definition: Definition;
+      readonly platform: Platform;
+      readonly config?: ImageConfig;
+    };
 
 export interface SolveContext {
   readonly session: Session;
@@ -42,7 +47,11 @@ export interface SolveReport {
 /** A request lowered to LLB, before anything runs. */
 export interface LoweredRequest {
   readonly name: string;
-  readonly images: readonly { readonly platform: Platform; readonly definition: Definition; readonly config: ImageConfig }[];
+  readonly images: readonly {
+    readonly platform: Platform;
+    readonly definition: Definition;
+    readonly config: ImageConfig;
+  }[];
   readonly warnings: readonly Diagnostic[];
 }
 

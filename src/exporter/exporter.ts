@@ -1,4 +1,5 @@
-// An exporter writes a build's result somewhere. Outputs appear whole or not at all; tags move last.
+// An exporter writes a build's result somewhere, in two steps: everything expensive is staged first, and only when
+// all exports of a run are staged do they become visible. Outputs appear whole or not at all; tags move last.
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import type { Platform } from "../oci/platform.ts";
@@ -16,7 +17,13 @@ export interface ExportRequest {
 
 export interface ExportInput {
   /** One entry per platform. */
-  readonly images: readonly { readonly platform: Platform; readonly ref: Ref; readonly config: ImageConfig }[];
+  readonly images: readonly ExportImage[];
+}
+
+export interface ExportImage {
+  readonly platform: Platform;
+  readonly ref: Ref;
+  readonly config: ImageConfig;
 }
 
 export interface ExportContext {
@@ -24,17 +31,25 @@ export interface ExportContext {
   readonly emit: Emit;
   /** The progress step of this export. */
   readonly step: string;
-  /** Time for documents that carry one, ISO 8601; undefined leaves them out. */
-  readonly created: string | undefined;
+  /** Time in milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Where an export with destination "-" writes. */
+  readonly stdout: NodeJS.WritableStream;
 }
 
 export interface ExportReport {
   /** The manifest or index written, for kinds that write one. */
   readonly descriptor?: Descriptor;
   /** What the metadata file says of this export ("image.name", "containerimage.digest", …). */
-  readonly response: Readonly<Record<string, string>>;
+  readonly response: Readonly<Record<string, unknown>>;
+}
+
+/** A finished but still invisible export. Disposing one that was not committed removes every trace of it. */
+export interface StagedExport extends AsyncDisposable {
+  commit(): Promise<ExportReport>;
 }
 
 export interface Exporter {
-  export(request: ExportRequest, input: ExportInput, context: ExportContext): Promise<ExportReport>;
+  /** @throws BakeError "export-failed", "usage" for bad options, and those of the machines it uses */
+  stage(request: ExportRequest, input: ExportInput, context: ExportContext): Promise<StagedExport>;
 }

@@ -1,0 +1,175 @@
+// The solver's store on disk: keys name records, records name snapshots. An append-only journal shared by all processes
+// of a state directory; every answer is checked against what really exists.
+import { openJournal } from "../content/journal.ts";
+import type { Owner } from "../content/lease.ts";
+import type { StateRoot } from "../content/root.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import { parseSnapshotId, type Snapshotter } from "../snapshot/snapshotter.ts";
+import { storedPart } from "../solver/cachekey.ts";
+import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "../solver/op.ts";
+
+/** What one output of an execution left: a snapshot's id, "scratch", or null when it cannot be kept. */
+type StoredOutput = string | null;
+
+type JournalRecord =
+  /** An execution: its results, and the parts of its keys for explanations. */
+  | {
+      readonly type: "record";
+      readonly id: Digest;
+      readonly vertex: Digest;
+      readonly name: string;
+      readonly outputs: readonly StoredOutput[];
+      readonly parts: readonly StoredPart[];
+    }
+  | { readonly type: "key"; readonly key: Digest; readonly id: Digest };
+
+export interface DiskStoreDeps {
+  readonly root: StateRoot;
+  readonly owner: Owner;
+  readonly snapshots: Snapshotter;
+}
+
+/** Opens the build cache of a state directory. The journal is read when first asked, then only its new end. */
+export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): CacheStore<Ref> {
+  const journal = openJournal<JournalRecord>(root, owner, "cache", {
+    encode: record => record,
+    decode: decodeRecord,
+  });
+  const records = new Map<Digest, readonly StoredOutput[]>();
+  const keys = new Map<Digest, Digest>();
+  const partsByVertex = new Map<string, readonly StoredPart[]>();
+  const partsByName = new Map<string, readonly StoredPart[]>();
+  let refreshing: Promise<void> | undefined;
+
+  const apply = (record: JournalRecord): void => {
+    if (record.type === "key") {
+      keys.set(record.key, record.id);
+      return;
+    }
+    records.set(record.id, record.outputs);
+    partsByVertex.set(record.vertex, record.parts);
+    partsByName.set(record.name, record.parts);
+  };
+  const refresh = async (): Promise<void> => {
+    const chunk = await journal.refresh();
+    if (chunk.restarted) for (const map of [records, keys, partsByVertex, partsByName]) map.clear();
+    chunk.records.forEach(apply);
+  };
+  const refreshed = (): Promise<void> => {
+    refreshing ??= refresh().finally(() => (refreshing = undefined));
+    return refreshing;
+  };
+  const loadOutput = async (output: StoredOutput | undefined): Promise<Ref | undefined> => {
+    if (output === undefined || output === null) return undefined;
+    if (output === "scratch") return { tag: "scratch" };
+    const id = parseSnapshotId(output);
+    if (id === undefined || !(await snapshots.exists(id))) return undefined;
+    return { tag: "snapshot", id };
+  };
+  const isWhole = async (id: Digest): Promise<boolean> => {
+    const outputs = records.get(id);
+    if (outputs === undefined) return false;
+    for (const output of outputs)
+      if (output !== null && (await loadOutput(output)) === undefined) return false;
+    return true;
+  };
+
+  return {
+    async query(key) {
+      await refreshed();
+      const id = keys.get(key);
+      return id === undefined || !records.has(id) ? undefined : { id };
+    },
+    async load(record, index) {
+      return loadOutput(records.get(record.id)?.[index]);
+    },
+    async save(saved, vertex, results) {
+      await refreshed();
+      const known = saved.map(key => keys.get(key.digest)).filter(id => id !== undefined);
+      for (const id of known) if (await isWhole(id)) return linkAll(saved, { id });
+      const first = saved[0];
+      const id = known[0] ?? first?.digest;
+      if (id === undefined) throw new Error("BUG: a result was saved without a key");
+      const record: JournalRecord = {
+        type: "record",
+        id,
+        vertex: vertex.digest,
+        name: vertex.name,
+        outputs: results.map(storedOutput),
+        parts: storedParts(saved),
+      };
+      await journal.appendAll([record, ...saved.map(key => ({ type: "key" as const, key: key.digest, id }))]);
+      await refreshed();
+      return { id };
+    },
+    link: async (key, record) => void (await linkAll([key], record)),
+    async previousParts({ digest, name }) {
+      await refreshed();
+      return partsByVertex.get(digest) ?? partsByName.get(name);
+    },
+  };
+
+  async function linkAll(saved: readonly CacheKey[], record: CacheRecord): Promise<CacheRecord> {
+    const fresh = saved.filter(key => keys.get(key.digest) !== record.id);
+    if (fresh.length > 0) {
+      await journal.appendAll(fresh.map(key => ({ type: "key" as const, key: key.digest, id: record.id })));
+      await refreshed();
+    }
+    return record;
+  }
+}
+
+function storedOutput(ref: Ref | undefined): StoredOutput {
+  switch (ref?.tag) {
+    case undefined:
+    // A directory read in place belongs to the user: it may not be the same tomorrow.
+    case "local":
+      return null;
+    case "scratch":
+      return "scratch";
+    case "snapshot":
+      return ref.id;
+  }
+}
+
+/** Values of parts may hold credentials: only their digests are kept. */
+function storedParts(saved: readonly CacheKey[]): readonly StoredPart[] {
+  const parts = new Map<string, StoredPart>();
+  for (const key of saved) {
+    for (const part of key.parts) parts.set(part.label, storedPart(part));
+    for (const part of key.details ?? []) parts.set(part.label, storedPart(part));
+  }
+  return [...parts.values()];
+}
+
+function decodeRecord(value: unknown): JournalRecord | undefined {
+  if (!isObject(value)) return undefined;
+  const { type, id, key, vertex, name, outputs, parts } = value;
+  if (typeof id !== "string" || !isDigest(id)) return undefined;
+  if (type === "key") return typeof key === "string" && isDigest(key) ? { type, key, id } : undefined;
+  if (type !== "record" || typeof vertex !== "string" || !isDigest(vertex) || typeof name !== "string")
+    return undefined;
+  if (
+    !Array.isArray(outputs) ||
+    !outputs.every((item): item is StoredOutput => item === null || typeof item === "string")
+  )
+    return undefined;
+  if (!Array.isArray(parts) || !parts.every(isStoredPart)) return undefined;
+  return { type, id, vertex, name, outputs, parts };
+}
+
+function isStoredPart(value: unknown): value is StoredPart {
+  if (!isObject(value)) return false;
+  const { label, value: digest, shown } = value;
+  return (
+    typeof label === "string" &&
+    typeof digest === "string" &&
+    isDigest(digest) &&
+    (shown === undefined || typeof shown === "string")
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,184 @@
+// The embedded engine: frontends, solver, worker and exporters in this process, over one state directory.
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { openDiskStore } from "../cache/disk.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import type { ExportImage } from "../exporter/exporter.ts";
+import type { FrontendHost } from "../frontend/frontend.ts";
+import { resolveInRoot } from "../layer/rootpath.ts";
+import type { Definition } from "../llb/definition.ts";
+import { type Graph, mergeDefinitions } from "../llb/graph.ts";
+import type { Platform } from "../oci/platform.ts";
+import { openTree, snapshotOf } from "../op/tree.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import { createPools } from "../solver/pools.ts";
+import { createSolver, type Outcome, type Solver } from "../solver/scheduler.ts";
+import { openWorker, type Worker } from "../worker/worker.ts";
+import type { Engine, LoweredRequest, SolveContext, SolveReport, SolveRequest } from "./engine.ts";
+import { type ExportJob, exportAll } from "./exports.ts";
+import { solverEdges } from "./graph.ts";
+import { createFrontendHost } from "./host.ts";
+import { lowerRequests } from "./lower.ts";
+
+export interface EmbeddedOptions {
+  /** The state directory. */
+  readonly rootPath: string;
+  /** What steps run on without emulation. */
+  readonly platform: Platform;
+  /** Path or name of the OCI runtime; the best one found when absent. */
+  readonly runtime?: string | undefined;
+  /** How many steps may compute at once. */
+  readonly maxParallelism: number;
+  /** Go on with what does not depend on a failed step. Default false. */
+  readonly keepGoing?: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Where exports with destination "-" write. */
+  readonly stdout: NodeJS.WritableStream;
+}
+
+/** Downloads wait more than they compute. */
+const NETWORK_SLOTS = 8;
+
+/** Opens the state directory when first needed. Dispose it to leave nothing behind. */
+export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
+  let opened: Promise<Worker> | undefined;
+  const worker = (): Promise<Worker> => (opened ??= openWorker(options));
+  return {
+    lower: async (requests, context) => {
+      await using run = createRun(await worker(), options, context);
+      return lowerRequests(requests, run.host, context.signal);
+    },
+    solve: async (requests, context) => {
+      await using run = createRun(await worker(), options, context);
+      return run.solve(requests);
+    },
+    async [Symbol.asyncDispose]() {
+      const open = await opened?.catch(() => undefined);
+      await open?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** One run: one solver graph, shared by everything solved in it. */
+interface Run extends AsyncDisposable {
+  readonly host: FrontendHost;
+  solve(requests: readonly SolveRequest[]): Promise<readonly SolveReport[]>;
+}
+
+function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, signal }: SolveContext): Run {
+  const targets = new Map<string, readonly string[]>();
+  const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
+  const solver: Solver<Ref> = createSolver<Ref>({
+    store: openDiskStore(worker),
+    clock: { now: options.now },
+    emit,
+    signal,
+    // Snapshots are leased by this process until it ends; there is nothing to give back before.
+    release: () => Promise.resolve(),
+    pools,
+    nonce: randomBytes(12).toString("hex"),
+    ...(options.keepGoing && { keepGoing: true }),
+    targetsOf: digest => targets.get(digest) ?? [],
+  });
+  const deps = { worker, session };
+
+  const solveGraph = async (graph: Graph): Promise<readonly Outcome<Ref>[]> => {
+    for (const vertex of graph.vertices.values()) targets.set(vertex.digest, vertex.targets);
+    const edges = solverEdges(graph, deps);
+    const outcomes = await solver.solveEach(
+      edges.filter(edge => edge !== undefined),
+      signal,
+    );
+    let next = 0;
+    return edges.map((edge): Outcome<Ref> => {
+      const outcome = edge === undefined ? undefined : outcomes[next++];
+      return outcome ?? { tag: "solved", result: { tag: "scratch" } };
+    });
+  };
+  const readSolved = async (definition: Definition, path: string): Promise<Uint8Array | undefined> => {
+    const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));
+    await using tree = outcome && (await openTree(resultOf(outcome), worker));
+    if (tree === undefined) return undefined;
+    return readFile(resolveInRoot(tree.root, path, { followLast: true })).catch(() => undefined);
+  };
+  const host = createFrontendHost({ session, images: worker.images, readSolved });
+
+  return {
+    host,
+    async solve(requests) {
+      const lowered = await lowerRequests(requests, host, signal);
+      for (const { name, warnings } of lowered)
+        for (const diagnostic of warnings) emit({ type: "warning", target: name, diagnostic });
+      const parts = lowered.flatMap(({ name, images }) =>
+        images.map(({ definition }) => ({ target: name, definition })),
+      );
+      const outcomes = await solveGraph(mergeDefinitions(parts));
+      const failure = failureOf(outcomes);
+      if (failure !== undefined && options.keepGoing !== true) throw failure;
+      const jobs = await exportJobs(requests, lowered, outcomes, worker, signal);
+      const reports = await exportAll(
+        jobs,
+        { ...worker, registry: () => worker.registry(session) },
+        { emit, signal, now: options.now, stdout: options.stdout },
+      );
+      if (failure !== undefined) throw failure;
+      return requests.map(({ name }, index) => ({
+        name,
+        exports: reports[index] ?? [],
+        warnings: lowered[index]?.warnings ?? [],
+      }));
+    },
+    [Symbol.asyncDispose]: () => solver[Symbol.asyncDispose](),
+  };
+}
+
+function resultOf(outcome: Outcome<Ref>): Ref {
+  switch (outcome.tag) {
+    case "solved":
+      return outcome.result;
+    case "failed":
+      throw outcome.failure.error;
+    case "canceled":
+      throw outcome.error;
+  }
+}
+
+/** What the run failed with: the failures of all targets in one error, each once; undefined when all succeeded. */
+function failureOf(outcomes: readonly Outcome<Ref>[]): BakeError | undefined {
+  const failures = new Set<BakeError>();
+  for (const outcome of outcomes) if (outcome.tag === "failed") failures.add(BakeError.from(outcome.failure.error));
+  const [only] = failures;
+  if (failures.size > 1)
+    return BakeError.ofDiagnostics([...failures].flatMap(({ diagnostics }) => diagnostics));
+  return (
+    only ??
+    outcomes
+      .map(outcome => (outcome.tag === "canceled" ? outcome.error : undefined))
+      .find(error => error !== undefined)
+  );
+}
+
+/** What is exported: requests all of whose images were solved. A directory read in place becomes a snapshot first. */
+async function exportJobs(
+  requests: readonly SolveRequest[],
+  lowered: readonly LoweredRequest[],
+  outcomes: readonly Outcome<Ref>[],
+  worker: Worker,
+  signal: AbortSignal,
+): Promise<readonly ExportJob[]> {
+  let next = 0;
+  const jobs: ExportJob[] = [];
+  for (const [index, { name, exports }] of requests.entries()) {
+    const images: ExportImage[] = [];
+    const wanted = lowered[index]?.images ?? [];
+    for (const { platform, config } of wanted) {
+      const outcome = outcomes[next++];
+      if (outcome?.tag !== "solved") continue;
+      const id = await snapshotOf(outcome.result, worker, signal);
+      images.push({ platform, config, ref: id === undefined ? { tag: "scratch" } : { tag: "snapshot", id } });
+    }
+    jobs.push({ target: name, images, exports: images.length === wanted.length ? exports : [] });
+  }
+  return jobs;
+}

@@ -1,0 +1,44 @@
+// What the embedded engine offers to frontends: image configs from registries, files of lent directories.
+import { readFile } from "node:fs/promises";
+import { BakeError } from "../diagnostic/error.ts";
+import type { FrontendHost } from "../frontend/frontend.ts";
+import { parseReference } from "../oci/reference.ts";
+import { resolveInRoot } from "../layer/rootpath.ts";
+import type { Session } from "../session/session.ts";
+import type { ImageResolver } from "../source/imageresolver.ts";
+
+export interface HostDeps {
+  readonly session: Session;
+  readonly images: ImageResolver;
+  readonly readSolved: FrontendHost["readSolved"];
+}
+
+export function createFrontendHost({ session, images, readSolved }: HostDeps): FrontendHost {
+  return {
+    resolveImageConfig: async (reference, { platform, signal }) => {
+      const { digest, config } = await images.resolve(parseReference(reference), platform, {
+        session,
+        signal,
+      });
+      return { digest, config };
+    },
+    readLocal: async ({ name, sessionId }, path, { signal }) => {
+      const inMemory = session.localFiles?.(name, sessionId);
+      if (inMemory !== undefined) return inMemory.get(path);
+      const root = session.localDir(name, sessionId);
+      if (root === undefined)
+        throw new BakeError("file-missing", `no local folder named "${name}" was given to this build`);
+      try {
+        return await readFile(resolveInRoot(root, path, { followLast: true }), { signal });
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+    readSolved,
+  };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}

@@ -1,0 +1,184 @@
+// OCI image layouts (image spec, image-layout.md) and docker-load archives, as a tar file or a folder.
+import { createReadStream, createWriteStream } from "node:fs";
+import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { pack as tarPack } from "tar-stream";
+import type { BlobStore } from "../content/blob.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { type Descriptor, mediaTypes } from "../oci/descriptor.ts";
+import { type Digest, digestHex } from "../oci/digest.ts";
+import { goJson } from "../oci/json.ts";
+import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
+import { type AssembledImage, assembleImage, documentsOf, imageResponse } from "./assemble.ts";
+import type { ExportContext, Exporter, ExportInput, ExportRequest, StagedExport } from "./exporter.ts";
+import type { MediaFamily } from "./imagedocument.ts";
+import type { LayerDeps } from "./layers.ts";
+import { booleanOption, namesOf } from "./options.ts";
+import {
+  expectFileDestination,
+  expectFolderDestination,
+  moveTreeInto,
+  stageBeside,
+  stagedForStdout,
+} from "./staging.ts";
+
+interface Entry {
+  readonly name: string;
+  readonly content: { readonly bytes: Uint8Array } | { readonly blob: Digest; readonly size: number };
+}
+
+/** An exporter of archives; the docker family adds `manifest.json`, which `docker load` reads. */
+export function createArchiveExporter(family: MediaFamily, deps: LayerDeps): Exporter {
+  return { stage: (request, input, context) => stageArchive(family, request, input, deps, context) };
+}
+
+async function stageArchive(
+  family: MediaFamily,
+  request: ExportRequest,
+  input: ExportInput,
+  deps: LayerDeps,
+  context: ExportContext,
+): Promise<StagedExport> {
+  const { dest } = request;
+  if (dest === undefined) {
+    throw new BakeError("usage", `output type=${request.type} needs a destination`, {
+      hint: `add dest=FILE`,
+    });
+  }
+  if (family === "docker" && input.images.length > 1) {
+    throw new BakeError("usage", "a docker archive holds one platform", {
+      hint: "use type=oci, or bake one platform at a time",
+    });
+  }
+  const names = namesOf(request).map(name => formatReference(withDefaultTag(parseReference(name))));
+  const asTar = booleanOption(request, "tar", true);
+  const ociTypes = booleanOption(request, "oci-mediatypes", family === "oci");
+  const image = await assembleImage(request, input, ociTypes ? "oci" : "docker", deps, context);
+  const entries = layoutEntries(image, names, family);
+  const response = imageResponse(image, names);
+  const report = { descriptor: image.head, response };
+  if (dest === "-") {
+    return stagedForStdout(async () => {
+      await writeTar(context.stdout, entries, deps.blobs, context.signal, false);
+      return report;
+    });
+  }
+  await (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
+  const staged = await stageBeside(dest);
+  try {
+    if (asTar) await writeTar(createWriteStream(staged.path), entries, deps.blobs, context.signal, true);
+    else await writeFolder(staged.path, entries, deps.blobs, context.signal);
+  } catch (error) {
+    await staged[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    commit: async () => {
+      await (asTar ? rename(staged.path, dest) : moveTreeInto(staged.path, dest));
+      return report;
+    },
+    [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
+  };
+}
+
+/** Everything in the archive: blobs first, the documents that make them an image last. */
+function layoutEntries(
+  image: AssembledImage,
+  names: readonly string[],
+  family: MediaFamily,
+): readonly Entry[] {
+  const entries = new Map<string, Entry>();
+  const add = (entry: Entry): void => void (entries.has(entry.name) || entries.set(entry.name, entry));
+  for (const { layers } of image.images) {
+    for (const { descriptor } of layers)
+      add({ name: blobName(descriptor.digest), content: { blob: descriptor.digest, size: descriptor.size } });
+  }
+  for (const { descriptor, bytes } of documentsOf(image))
+    add({ name: blobName(descriptor.digest), content: { bytes } });
+  const tagged = names.length === 0 ? [image.head] : names.map(name => annotated(image.head, name));
+  add(json("index.json", { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: tagged }));
+  if (family === "docker") {
+    add(
+      json(
+        "manifest.json",
+        image.images.map(({ config, layers }) => ({
+          Config: blobName(config.descriptor.digest),
+          RepoTags: names.length === 0 ? null : names.map(familiarName),
+          Layers: layers.map(({ descriptor }) => blobName(descriptor.digest)),
+        })),
+      ),
+    );
+  }
+  add(json("oci-layout", { imageLayoutVersion: "1.0.0" }));
+  return [...entries.values()];
+}
+
+function annotated(head: Descriptor, name: string): Descriptor {
+  const tag = parseReference(name).tag;
+  return {
+    ...head,
+    annotations: {
+      "io.containerd.image.name": name,
+      ...(tag !== undefined && { "org.opencontainers.image.ref.name": tag }),
+    },
+  };
+}
+
+/** `docker load` shows the short form of Docker Hub names. */
+function familiarName(name: string): string {
+  return name.replace(/^docker\.io\/(?:library\/)?/, "");
+}
+
+function blobName(digest: Digest): string {
+  return `blobs/sha256/${digestHex(digest)}`;
+}
+
+function json(name: string, value: unknown): Entry {
+  return { name, content: { bytes: new TextEncoder().encode(goJson(value)) } };
+}
+
+async function writeTar(
+  out: NodeJS.WritableStream,
+  entries: readonly Entry[],
+  blobs: BlobStore,
+  signal: AbortSignal,
+  end: boolean,
+): Promise<void> {
+  const pack = tarPack();
+  const feed = async (): Promise<void> => {
+    // Times and owners would make two equal images differ.
+    const header = { mtime: new Date(0), uid: 0, gid: 0 };
+    for (const folder of ["blobs/", "blobs/sha256/"])
+      pack.entry({ ...header, name: folder, type: "directory", mode: 0o755 }).end("");
+    for (const { name, content } of entries) {
+      if ("bytes" in content) {
+        pack.entry({ ...header, name, mode: 0o644 }, Buffer.from(content.bytes));
+      } else {
+        const entry = pack.entry({ ...header, name, mode: 0o644, size: content.size });
+        await pipeline(createReadStream(blobs.path(content.blob)), entry, { signal });
+      }
+    }
+    pack.finalize();
+  };
+  const fed = feed().catch((error: unknown) => {
+    pack.destroy(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  });
+  await Promise.all([fed, pipeline(pack, out, { signal, end })]);
+}
+
+async function writeFolder(
+  root: string,
+  entries: readonly Entry[],
+  blobs: BlobStore,
+  signal: AbortSignal,
+): Promise<void> {
+  await mkdir(path.join(root, "blobs", "sha256"), { recursive: true });
+  for (const { name, content } of entries) {
+    signal.throwIfAborted();
+    const file = path.join(root, name);
+    if ("bytes" in content) await writeFile(file, content.bytes);
+    else await copyFile(blobs.path(content.blob), file);
+  }
+}

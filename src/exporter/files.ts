@@ -1,0 +1,163 @@
+// `type=local` (a folder) and `type=tar` (a tar of the tree): the files of a result without image documents.
+import { createWriteStream } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { BakeError } from "../diagnostic/error.ts";
+import { copyInto } from "../layer/copytree.ts";
+import { packTree } from "../layer/pack.ts";
+import type { Platform } from "../oci/platform.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import type { MountedTree, Snapshotter } from "../snapshot/snapshotter.ts";
+import type {
+  ExportContext,
+  Exporter,
+  ExportImage,
+  ExportInput,
+  ExportRequest,
+  StagedExport,
+} from "./exporter.ts";
+import { booleanOption } from "./options.ts";
+import {
+  expectFileDestination,
+  expectFolderDestination,
+  moveTreeInto,
+  stageBeside,
+  stagedForStdout,
+} from "./staging.ts";
+
+export interface FileExportDeps {
+  readonly snapshots: Snapshotter;
+}
+
+/** Writes the tree into a folder. Files that are there already and not part of the result stay. */
+export function createLocalExporter(deps: FileExportDeps): Exporter {
+  return { stage: (request, input, context) => stageLocal(request, input, deps, context) };
+}
+
+async function stageLocal(
+  request: ExportRequest,
+  input: ExportInput,
+  deps: FileExportDeps,
+  context: ExportContext,
+): Promise<StagedExport> {
+  const dest = expectDest(request, "FOLDER");
+  if (dest === "-")
+    throw new BakeError("usage", "output type=local cannot go to standard output", { hint: "use type=tar" });
+  await expectFolderDestination(dest, request.type);
+  const staged = await stageBeside(dest);
+  try {
+    await mkdir(staged.path, { mode: 0o755 });
+    for (const { image, prefix } of platformFolders(request, input)) {
+      context.signal.throwIfAborted();
+      await using tree = await viewOf(image.ref, deps.snapshots);
+      if (tree === undefined) continue;
+      await copyInto({
+        srcRoot: tree.root,
+        src: "/",
+        destRoot: staged.path,
+        dest: `/${prefix}`,
+        followSymlink: false,
+        dirCopyContents: true,
+        createDestPath: true,
+        allowWildcard: false,
+        allowEmptyWildcard: false,
+        signal: context.signal,
+      });
+    }
+  } catch (error) {
+    await staged[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    commit: async () => {
+      await moveTreeInto(staged.path, dest);
+      return { response: {} };
+    },
+    [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
+  };
+}
+
+/** Writes the tree as one tar file. */
+export function createTarExporter(deps: FileExportDeps): Exporter {
+  return { stage: (request, input, context) => stageTar(request, input, deps, context) };
+}
+
+async function stageTar(
+  request: ExportRequest,
+  input: ExportInput,
+  deps: FileExportDeps,
+  context: ExportContext,
+): Promise<StagedExport> {
+  const dest = expectDest(request, "FILE");
+  const { signal } = context;
+  const [only] = input.images;
+  if (only === undefined || input.images.length > 1) {
+    throw new BakeError("usage", "a tar of files holds one platform", {
+      hint: "use type=local, or bake one platform at a time",
+    });
+  }
+  const write = async (out: NodeJS.WritableStream, end: boolean): Promise<void> => {
+    await using tree = await viewOf(only.ref, deps.snapshots);
+    const tar = tree === undefined ? emptyTar() : packTree({ root: tree.root, signal });
+    await pipeline(Readable.from(tar), out, { signal, end });
+  };
+  if (dest === "-") {
+    return stagedForStdout(async () => {
+      await write(context.stdout, false);
+      return { response: {} };
+    });
+  }
+  await expectFileDestination(dest, request.type);
+  const staged = await stageBeside(dest);
+  try {
+    await write(createWriteStream(staged.path), true);
+  } catch (error) {
+    await staged[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    commit: async () => {
+      await rename(staged.path, dest);
+      return { response: {} };
+    },
+    [Symbol.asyncDispose]: () => staged[Symbol.asyncDispose](),
+  };
+}
+
+/** Two zero blocks: a tar without entries. */
+function emptyTar(): Iterable<Uint8Array> {
+  return [new Uint8Array(1024)];
+}
+
+function expectDest(request: ExportRequest, what: string): string {
+  if (request.dest !== undefined) return request.dest;
+  throw new BakeError("usage", `output type=${request.type} needs a destination`, {
+    hint: `add dest=${what}`,
+  });
+}
+
+/** With several platforms each tree gets a folder of its own ("linux_arm64"), unless `platform-split=false`. */
+function platformFolders(
+  request: ExportRequest,
+  input: ExportInput,
+): readonly { image: ExportImage; prefix: string }[] {
+  const split = booleanOption(request, "platform-split", input.images.length > 1);
+  return input.images.map(image => ({ image, prefix: split ? folderName(image.platform) : "" }));
+}
+
+function folderName({ os, architecture, variant }: Platform): string {
+  return path.basename([os, architecture, variant].filter(part => part).join("_"));
+}
+
+async function viewOf(ref: Ref, snapshots: Snapshotter): Promise<MountedTree | undefined> {
+  switch (ref.tag) {
+    case "scratch":
+      return undefined;
+    case "snapshot":
+      return snapshots.view(ref.id);
+    case "local":
+      throw new BakeError("internal", "BUG: a local tree reached an exporter");
+  }
+}

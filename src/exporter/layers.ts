@@ -1,0 +1,84 @@
+// Turns a ref into layer blobs: one per snapshot of its chain, packed once and remembered.
+import { BakeError } from "../diagnostic/error.ts";
+import type { BlobStore } from "../content/blob.ts";
+import { type Compression, compressionOf, compressStream, layerMediaType } from "../layer/compression.ts";
+import { packLayer } from "../layer/pack.ts";
+import { createDigester } from "../oci/digest.ts";
+import type { LayerBlob, LayerBlobs } from "../snapshot/layerblobs.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import type { SnapshotId, Snapshotter } from "../snapshot/snapshotter.ts";
+import type { ExportContext } from "./exporter.ts";
+
+export interface LayerDeps {
+  readonly snapshots: Snapshotter;
+  readonly blobs: BlobStore;
+  readonly layerBlobs: LayerBlobs;
+}
+
+export interface LayerOptions {
+  /** Used for layers made now. */
+  readonly compression: Compression;
+  /** Also repack layers that exist with another compression. */
+  readonly force: boolean;
+}
+
+/** The layers of a ref, oldest first. Blobs of pulled layers are used as they came unless `force` says otherwise. */
+export async function layersOf(
+  ref: Ref,
+  options: LayerOptions,
+  deps: LayerDeps,
+  context: ExportContext,
+): Promise<readonly LayerBlob[]> {
+  if (ref.tag === "scratch") return [];
+  if (ref.tag === "local") throw new BakeError("internal", "BUG: a local tree reached an exporter");
+  const chain = await deps.snapshots.chain(ref.id);
+  const layers: LayerBlob[] = [];
+  for (const id of chain)
+    layers.push((await knownBlob(id, options, deps)) ?? (await packSnapshot(id, options, deps, context)));
+  return layers;
+}
+
+async function knownBlob(
+  id: SnapshotId,
+  { compression, force }: LayerOptions,
+  { blobs, layerBlobs }: LayerDeps,
+): Promise<LayerBlob | undefined> {
+  for (const known of await layerBlobs.find(id)) {
+    if (force && compressionOf(known.descriptor.mediaType) !== compression) continue;
+    if (await blobs.has(known.descriptor.digest)) return known;
+  }
+  return undefined;
+}
+
+async function packSnapshot(
+  id: SnapshotId,
+  { compression }: LayerOptions,
+  deps: LayerDeps,
+  context: ExportContext,
+): Promise<LayerBlob> {
+  const { signal } = context;
+  const older = (await deps.layerBlobs.find(id))[0];
+  await using diff = await deps.snapshots.changes(id);
+  const diffId = createDigester();
+  const tar = tap(packLayer({ root: diff.root, changes: diff.changes, signal }), chunk =>
+    diffId.update(chunk),
+  );
+  const written = await deps.blobs.write(compressStream(tar, compression, { signal }), { signal });
+  const blob: LayerBlob = {
+    descriptor: { mediaType: layerMediaType(compression, "oci"), digest: written.digest, size: written.size },
+    diffId: diffId.digest(),
+    created: older?.created ?? new Date(context.now()).toISOString(),
+  };
+  await deps.layerBlobs.add(id, blob);
+  return blob;
+}
+
+async function* tap(
+  source: AsyncIterable<Uint8Array>,
+  see: (chunk: Uint8Array) => void,
+): AsyncIterable<Uint8Array> {
+  for await (const chunk of source) {
+    see(chunk);
+    yield chunk;
+  }
+}

@@ -1,0 +1,156 @@
+// The exec op: a command in a container. Its root and mounts are prepared from the inputs, the command runs under the
+// OCI runtime, and what it may keep is committed.
+import path from "node:path";
+import { BakeError } from "../diagnostic/error.ts";
+import type { PathSelector } from "../layer/contenthash.ts";
+import type { Mount } from "../llb/op/exec.ts";
+import { SKIP_OUTPUT } from "../llb/op/op.ts";
+import { formatPlatform } from "../oci/platform.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import type { CacheMap, InputKeying, KeyPart } from "../solver/op.ts";
+import type { BoundVertex, OpBinding } from "./binding.ts";
+import { openMounts } from "./execmounts.ts";
+import { createHeld } from "./held.ts";
+import { contentKeying, wholeTree } from "./tree.ts";
+
+export const execBinding: OpBinding<"exec"> = {
+  cacheMap: (vertex, { worker }): Promise<CacheMap<Ref>> => {
+    const { op, inPlaceInputs } = vertex;
+    return Promise.resolve({
+      parts: keyParts(vertex),
+      inputs: op.inputs.map((_, input): InputKeying<Ref> => {
+        const mounts = op.spec.mounts.filter(mount => mount.input === input && holdsTree(mount));
+        const selectors = mounts.map((mount): PathSelector => {
+          return { path: path.posix.join("/", mount.selector), wildcard: false, followSymlink: true };
+        });
+        if (mounts.every(contentDecides)) return contentKeying(worker, selectors);
+        if (inPlaceInputs[input] === true) return contentKeying(worker, wholeTree);
+        return { selector: JSON.stringify(selectors.map(selector => selector.path)) };
+      }),
+    });
+  },
+
+  async exec({ digest, op, platform }, inputs, deps, context) {
+    const { worker } = deps;
+    const { meta } = op.spec;
+    if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
+    expectNative(platform, worker.platform);
+    if (op.spec.security === "insecure") {
+      throw new BakeError("not-supported", "privileged steps (security=insecure) are not available yet", {
+        hint: "remove RUN --security=insecure",
+      });
+    }
+    if (op.spec.cdiDevices.some(device => !device.optional))
+      throw new BakeError("not-supported", "CDI devices in steps are not available yet");
+    const executor = await worker.executor();
+    await using held = createHeld();
+    const mounts = await openMounts(op.spec, inputs, held, deps, context);
+    const { exitCode } = await executor.run(
+      {
+        args: meta.args,
+        env: [...meta.env, ...mounts.env],
+        cwd: meta.cwd === "" ? "/" : meta.cwd,
+        user: meta.user,
+        ...(meta.hostname !== "" && { hostname: meta.hostname }),
+        extraHosts: meta.extraHosts,
+        network: op.spec.network === "sandbox" ? "default" : op.spec.network,
+        insecure: false,
+      },
+      mounts.root,
+      {
+        signal: context.signal,
+        onOutput: (stream, data) => context.emit({ type: "log", id: digest, at: worker.now(), stream, data }),
+      },
+    );
+    const valid = meta.validExitCodes.length === 0 ? [0] : meta.validExitCodes;
+    if (!valid.includes(exitCode)) throw commandFailed(meta.args, exitCode);
+    return mounts.commit();
+  },
+};
+
+/** Everything about the command that decides its result, besides its inputs. Proxies and host addresses do not. */
+function keyParts({ op, platform }: BoundVertex<"exec">): readonly KeyPart[] {
+  const { meta, mounts, network, security, secretEnv, cdiDevices } = op.spec;
+  const part = (label: string, value: unknown, shown?: string): KeyPart => ({
+    label,
+    value: JSON.stringify(value, (_key, field: unknown) =>
+      typeof field === "bigint" ? field.toString() : field,
+    ),
+    ...(shown !== undefined && { shown }),
+  });
+  return [
+    part("command", meta?.args ?? [], shownCommand(meta?.args ?? [])),
+    ...(meta?.env ?? []).map((entry, index) =>
+      part(`env ${entry.slice(0, Math.max(entry.indexOf("="), 0))}`, [index, entry]),
+    ),
+    part("working directory", meta?.cwd ?? "", meta?.cwd ?? ""),
+    part("user", meta?.user ?? "", meta?.user ?? ""),
+    part("platform", formatPlatform(platform), formatPlatform(platform)),
+    part("network", network, network),
+    part("security", security, security),
+    part("host name", [meta?.hostname, meta?.extraHosts.map(({ host }) => host)]),
+    part("limits", [meta?.ulimits, meta?.cgroupParent, meta?.validExitCodes]),
+    // Which secret is asked for matters, its value must not be known here.
+    part("mounts", [mounts.map(mountKey), secretEnv, cdiDevices]),
+  ];
+}
+
+/** A mount without its selector (keyed with the input) and without names of caches, which are not part of the result. */
+function mountKey({ selector: _selector, cache, ...mount }: Mount): unknown {
+  return { ...mount, ...(cache && { cache: true }) };
+}
+
+function holdsTree({ type }: Mount): boolean {
+  return type === "bind" || type === "cache";
+}
+
+/**
+ * Whether a mount's content may stand for its definition: only where the command cannot carry unseen files of it into a
+ * result. The root is never keyed by content: hashing it would cost more than it saves.
+ */
+function contentDecides({ dest, output, readonly, selector, contentCache }: Mount): boolean {
+  const safe = output === SKIP_OUTPUT || readonly || path.posix.join("/", selector) === "/";
+  if (contentCache === "on" && !safe)
+    throw new BakeError(
+      "llb-invalid",
+      `the mount at "${dest}" cannot be cached by content: its result is kept`,
+    );
+  if (contentCache !== "default") return contentCache === "on";
+  return safe && dest !== "/";
+}
+
+function expectNative(
+  wanted: BoundVertex<"exec">["platform"],
+  native: BoundVertex<"exec">["platform"],
+): void {
+  if (wanted.os === native.os && wanted.architecture === native.architecture) return;
+  throw new BakeError(
+    "platform-invalid",
+    `cannot run a command for ${formatPlatform(wanted)} on ${formatPlatform(native)}: emulation is not available yet`,
+    {
+      hint: "bake for this machine's platform, or put RUN steps in a stage with FROM --platform=$BUILDPLATFORM",
+    },
+  );
+}
+
+function commandFailed(args: readonly string[], exitCode: number): BakeError {
+  const hints: Readonly<Record<number, string>> = {
+    126: "the command was found but could not be executed: check its permissions and its #! line",
+    127: "a command was not found in the image: check PATH and what the base image has",
+    137: "the process was killed (signal 9): often a lack of memory",
+    139: "the process crashed (signal 11)",
+  };
+  const hint = hints[exitCode];
+  return new BakeError(
+    "step-failed",
+    `command failed with exit code ${exitCode}: ${shownCommand(args)}`,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/** The command as a user wrote it: without the shell that the shell form puts in front. */
+function shownCommand(args: readonly string[]): string {
+  const [shell, flag, text, ...rest] = args;
+  if (shell === "/bin/sh" && flag === "-c" && text !== undefined && rest.length === 0) return text;
+  return args.map(arg => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : JSON.stringify(arg))).join(" ");
+}

@@ -1,0 +1,220 @@
+// The file systems of an exec step: each mount of the op becomes a directory on the host that the container binds, and
+// those with an output are committed when the command has succeeded.
+import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { acquireLock, tryLock, withLock } from "../content/lock.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import type { ContainerMount, RootSpec } from "../executor/executor.ts";
+import { copyInto } from "../layer/copytree.ts";
+import { resolveInRoot } from "../layer/rootpath.ts";
+import type { ExecOp, Mount } from "../llb/op/exec.ts";
+import { SKIP_OUTPUT } from "../llb/op/op.ts";
+import { digestHex, digestOf } from "../oci/digest.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
+import type { OpContext } from "../solver/op.ts";
+import type { OpDeps } from "./binding.ts";
+import type { Held } from "./held.ts";
+import { openTree, snapshotOf, wholeCopy } from "./tree.ts";
+
+export interface OpenMounts {
+  readonly root: RootSpec;
+  /** Further environment: secrets given as variables. */
+  readonly env: readonly string[];
+  /** The results, by output index. */
+  commit(): Promise<readonly (Ref | undefined)[]>;
+}
+
+/** Prepares every mount; `held` gives them back. */
+export async function openMounts(
+  spec: ExecOp,
+  inputs: readonly Ref[],
+  held: Held,
+  deps: OpDeps,
+  context: OpContext,
+): Promise<OpenMounts> {
+  const outputs = new Map<number, ActiveSnapshot>();
+  const mounts: ContainerMount[] = [];
+  let root: Omit<RootSpec, "mounts"> | undefined;
+  for (const mount of spec.mounts) {
+    context.signal.throwIfAborted();
+    if (mount.dest === "/")
+      root = {
+        path: (await openBind(mount, inputs, outputs, held, deps, context)).path,
+        readonly: mount.readonly,
+      };
+    else {
+      const opened = await openMount(mount, inputs, outputs, held, deps, context);
+      if (opened !== undefined) mounts.push(opened);
+    }
+  }
+  if (root === undefined) throw new BakeError("llb-invalid", "an exec op has no root mount");
+  return {
+    root: { ...root, mounts },
+    env: await secretVariables(spec, deps),
+    commit: async () => {
+      const results: (Ref | undefined)[] = [];
+      for (const [index, active] of outputs) results[index] = { tag: "snapshot", id: await active.commit() };
+      return results;
+    },
+  };
+}
+
+async function openMount(
+  mount: Mount,
+  inputs: readonly Ref[],
+  outputs: Map<number, ActiveSnapshot>,
+  held: Held,
+  deps: OpDeps,
+  context: OpContext,
+): Promise<ContainerMount | undefined> {
+  const { dest, readonly } = mount;
+  switch (mount.type) {
+    case "bind":
+      return {
+        type: "bind",
+        source: (await openBind(mount, inputs, outputs, held, deps, context)).path,
+        dest,
+        readonly,
+      };
+    case "cache":
+      return { type: "bind", source: await openCache(mount, inputs, held, deps, context), dest, readonly };
+    case "tmpfs":
+      return {
+        type: "tmpfs",
+        dest,
+        ...(mount.tmpfs && mount.tmpfs.size > 0 && { sizeBytes: mount.tmpfs.size }),
+      };
+    case "secret":
+      return openSecret(mount, held, deps);
+    case "ssh":
+      if (mount.ssh?.optional) return undefined;
+      throw new BakeError("not-supported", "ssh agents in steps are not available yet", {
+        hint: "remove RUN --mount=type=ssh, or make it optional",
+      });
+  }
+}
+
+/** A tree to read, to write and keep, or to write and throw away. */
+async function openBind(
+  { input, selector, output, readonly, dest }: Mount,
+  inputs: readonly Ref[],
+  outputs: Map<number, ActiveSnapshot>,
+  held: Held,
+  { worker }: OpDeps,
+  { signal }: OpContext,
+): Promise<{ readonly path: string }> {
+  const ref: Ref = input < 0 ? { tag: "scratch" } : (inputs[input] ?? { tag: "scratch" });
+  const parent = await snapshotOf(ref, worker, signal);
+  let treeRoot: string;
+  if (readonly && parent !== undefined) {
+    treeRoot = held.add(await worker.snapshots.view(parent)).root;
+  } else {
+    const active = held.add(await worker.snapshots.prepare(parent));
+    if (output !== SKIP_OUTPUT) outputs.set(output, active);
+    treeRoot = active.root;
+  }
+  if (selector === "" || selector === "/") return { path: treeRoot };
+  const selected = resolveInRoot(treeRoot, selector, { followLast: true });
+  await expectExists(selected, `cannot mount "${selector}" at "${dest}": it is not there`);
+  return { path: selected };
+}
+
+async function expectExists(file: string, message: string): Promise<void> {
+  await stat(file).catch(cause => {
+    throw new BakeError("file-missing", message, { cause });
+  });
+}
+
+/** A directory that outlives builds, found again by its id. `locked` ones are held by one step at a time, in all processes. */
+async function openCache(
+  { cache, input, selector }: Mount,
+  inputs: readonly Ref[],
+  held: Held,
+  { worker }: OpDeps,
+  { signal }: OpContext,
+): Promise<string> {
+  const id = digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
+  const directory = path.join(worker.cacheMounts, id);
+  await withLock(worker.root, `cache-mount-init-${id}`, signal, async () => {
+    if ((await stat(directory).catch(() => undefined)) !== undefined) return;
+    const staged = `${directory}.new`;
+    // A process that was killed here may have left a part.
+    await rm(staged, { recursive: true, force: true });
+    await mkdir(staged, { recursive: true, mode: 0o755 });
+    const ref = input < 0 ? undefined : inputs[input];
+    await using tree = ref && (await openTree(ref, worker));
+    if (tree) {
+      await copyInto({
+        ...wholeCopy,
+        srcRoot: tree.root,
+        src: selector === "" ? "/" : selector,
+        destRoot: staged,
+        dest: "/",
+        followSymlink: true,
+        signal,
+      });
+    }
+    await rename(staged, directory);
+  });
+  if (cache?.sharing === "locked") {
+    const lock = await acquireLock(worker.root, `cache-mount-${id}`, signal);
+    held.add({ [Symbol.asyncDispose]: () => Promise.resolve(lock.release()) });
+  }
+  return cache?.sharing === "private" ? privateCopy(directory, held, worker, signal) : directory;
+}
+
+/** The first free one of several directories of the same cache, so that no two steps share one. */
+async function privateCopy(
+  directory: string,
+  held: Held,
+  worker: OpDeps["worker"],
+  signal: AbortSignal,
+): Promise<string> {
+  for (let copy = 0; ; copy++) {
+    signal.throwIfAborted();
+    const candidate = copy === 0 ? directory : `${directory}.${copy}`;
+    const lock = await tryLock(worker.root, `cache-mount-private-${path.basename(candidate)}`);
+    if (lock === undefined) continue;
+    held.add({ [Symbol.asyncDispose]: () => Promise.resolve(lock.release()) });
+    await mkdir(candidate, { recursive: true, mode: 0o755 });
+    return candidate;
+  }
+}
+
+/** A secret as a file on a tmpfs of this process, gone with it. */
+async function openSecret(
+  { secret, dest }: Mount,
+  held: Held,
+  { worker, session }: OpDeps,
+): Promise<ContainerMount | undefined> {
+  if (secret === undefined)
+    throw new BakeError("llb-invalid", `the secret mount at "${dest}" names no secret`);
+  const value = await session.secret(secret.id);
+  if (value === undefined) {
+    if (secret.optional) return undefined;
+    throw missingSecret(secret.id);
+  }
+  const directory = held.add(await worker.memoryDirectory());
+  const file = path.join(directory.path, "secret");
+  await writeFile(file, value, { mode: 0o600 });
+  await chmod(file, secret.mode & 0o777);
+  await chown(file, secret.uid, secret.gid);
+  return { type: "bind", source: file, dest, readonly: true };
+}
+
+async function secretVariables({ secretEnv }: ExecOp, { session }: OpDeps): Promise<readonly string[]> {
+  const env: string[] = [];
+  for (const { id, name, optional } of secretEnv) {
+    const value = await session.secret(id);
+    if (value !== undefined) env.push(`${name}=${new TextDecoder().decode(value)}`);
+    else if (!optional) throw missingSecret(id);
+  }
+  return env;
+}
+
+function missingSecret(id: string): BakeError {
+  return new BakeError("file-missing", `a step needs the secret "${id}", which was not given`, {
+    hint: `add secret = ["id=${id},src=FILE"] to the target`,
+  });
+}

@@ -1,0 +1,265 @@
+// The file op: its actions in order, in-process, without a container. An action that only continues the one before
+// keeps writing into the same active snapshot; every other state is committed.
+import { BakeError } from "../diagnostic/error.ts";
+import { copyInto } from "../layer/copytree.ts";
+import { mkdirAt, mkfileAt, removeAt, symlinkAt } from "../layer/fileops.ts";
+import type { PathSelector } from "../layer/contenthash.ts";
+import type { Chown, CopyAction, FileAction, FileOp } from "../llb/op/file.ts";
+import { SKIP_OUTPUT } from "../llb/op/op.ts";
+import type { Ref } from "../snapshot/ref.ts";
+import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
+import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
+import type { OpBinding, OpDeps } from "./binding.ts";
+import { createHeld, type Held } from "./held.ts";
+import { lookupOwner, type Owner, ownerSelectors } from "./owner.ts";
+import { contentKeying, explainExcluded, openTree, snapshotOf, wholeTree } from "./tree.ts";
+
+export const fileBinding: OpBinding<"file"> = {
+  cacheMap: ({ op, inPlaceInputs }, { worker }): Promise<CacheMap<Ref>> => {
+    const { actions } = op.spec;
+    return Promise.resolve({
+      parts: actions.map((action, index) =>
+        actionPart(action, index, selectorsOf(op.spec, action.secondaryInput) !== undefined),
+      ),
+      inputs: op.inputs.map((_, input): InputKeying<Ref> => {
+        const selectors = selectorsOf(op.spec, input);
+        if (selectors !== undefined) return contentKeying(worker, selectors);
+        return inPlaceInputs[input] === true ? contentKeying(worker, wholeTree) : {};
+      }),
+    });
+  },
+  exec: ({ op }, inputs, deps, context) => runActions(op.spec, inputs, deps, context),
+};
+
+/**
+ * The piece of the key that says what one action does. When the content that a copy reads is keyed by itself, only the
+ * last name of its path matters.
+ */
+function actionPart(
+  { input, secondaryInput, output, action }: FileAction,
+  index: number,
+  keyedByContent: boolean,
+): KeyPart {
+  const kept = action?.kind === "copy" && keyedByContent ? { src: baseName(action.value.src) } : {};
+  const value = JSON.stringify(
+    { ...action, value: { ...action?.value, ...kept }, indexes: [input, secondaryInput, output] },
+    (_key, field: unknown) =>
+      typeof field === "bigint"
+        ? field.toString()
+        : field instanceof Uint8Array
+          ? Buffer.from(field).toString("base64")
+          : field,
+  );
+  return { label: `action ${index + 1}`, value, shown: describe(action) };
+}
+
+function describe(action: FileAction["action"]): string {
+  switch (action?.kind) {
+    case undefined:
+      return "nothing";
+    case "copy":
+      return `copy ${action.value.src} to ${action.value.dest}`;
+    case "mkfile":
+    case "mkdir":
+    case "rm":
+      return `${action.kind} ${action.value.path}`;
+    case "symlink":
+      return `symlink ${action.value.newpath} to ${action.value.oldpath}`;
+  }
+}
+
+function baseName(path: string): string {
+  return path.slice(path.replace(/\/+$/, "").lastIndexOf("/") + 1);
+}
+
+/** The paths that matter of an input that is only read; undefined for one that is built upon. */
+function selectorsOf({ actions }: FileOp, input: number): readonly PathSelector[] | undefined {
+  if (input < 0 || actions.some(action => action.input === input)) return undefined;
+  const selectors: PathSelector[] = [];
+  for (const { secondaryInput, action } of actions) {
+    if (action === undefined) continue;
+    if (action.kind === "copy" && secondaryInput === input) selectors.push(copySelector(action.value));
+    if (action.kind !== "rm" && action.value.owner !== undefined)
+      selectors.push(...ownerSelectors(action.value.owner, input));
+  }
+  return selectors;
+}
+
+function copySelector({
+  src,
+  allowWildcard,
+  followSymlink,
+  includePatterns,
+  excludePatterns,
+}: CopyAction): PathSelector {
+  return { path: src, wildcard: allowWildcard, followSymlink, includePatterns, excludePatterns };
+}
+
+/** What an action left behind: still open for one successor, or committed. */
+type ActionState =
+  { readonly tag: "open"; readonly active: ActiveSnapshot } | { readonly tag: "ref"; readonly ref: Ref };
+
+async function runActions(
+  { actions }: FileOp,
+  inputs: readonly Ref[],
+  deps: OpDeps,
+  context: OpContext,
+): Promise<readonly (Ref | undefined)[]> {
+  const { worker } = deps;
+  const outputs: (Ref | undefined)[] = [];
+  const states: ActionState[] = [];
+  const uses = countUses(actions, inputs.length);
+  await using held = createHeld();
+
+  /** The state an index names, committed. */
+  const refAt = async (index: number): Promise<Ref> => {
+    if (index < 0) return { tag: "scratch" };
+    const input = inputs[index];
+    if (input !== undefined) return input;
+    const state = states[index - inputs.length];
+    if (state === undefined)
+      throw new BakeError(
+        "llb-invalid",
+        `a file action uses ${index}, which is neither an input nor an earlier action`,
+      );
+    if (state.tag === "ref") return state.ref;
+    const ref: Ref = { tag: "snapshot", id: await state.active.commit() };
+    states[index - inputs.length] = { tag: "ref", ref };
+    return ref;
+  };
+  /** An active snapshot that begins as the state an index names; taken over when nobody else needs that state. */
+  const activeFrom = async (index: number): Promise<ActiveSnapshot> => {
+    const state = index < inputs.length ? undefined : states[index - inputs.length];
+    if (state?.tag === "open" && uses[index - inputs.length] === 1) return state.active;
+    return held.add(
+      await worker.snapshots.prepare(await snapshotOf(await refAt(index), worker, context.signal)),
+    );
+  };
+
+  for (const { input, secondaryInput, output, action } of actions) {
+    context.signal.throwIfAborted();
+    if (action === undefined) throw new BakeError("llb-invalid", "a file action does not say what it does");
+    const source = action.kind === "copy" ? await refAt(secondaryInput) : undefined;
+    const active = await activeFrom(input);
+    await applyAction(action, active, source, inputs, held, deps, context);
+    states.push({ tag: "open", active });
+    if (output !== SKIP_OUTPUT) outputs[output] = await refAt(inputs.length + states.length - 1);
+  }
+  return outputs;
+}
+
+/** How often each action's state is used: by later actions, and as an output. */
+function countUses(actions: readonly FileAction[], inputCount: number): readonly number[] {
+  const uses = actions.map(({ output }): number => (output === SKIP_OUTPUT ? 0 : 1));
+  for (const { input, secondaryInput } of actions) {
+    for (const index of [input, secondaryInput]) {
+      const used = index - inputCount;
+      if (used >= 0 && used < uses.length) uses[used] = (uses[used] ?? 0) + 1;
+    }
+  }
+  return uses;
+}
+
+async function applyAction(
+  action: NonNullable<FileAction["action"]>,
+  active: ActiveSnapshot,
+  source: Ref | undefined,
+  inputs: readonly Ref[],
+  held: Held,
+  { worker }: OpDeps,
+  { signal }: OpContext,
+): Promise<void> {
+  const { root } = active;
+  const ownerOf = async (chown: Chown | undefined): Promise<{ owner?: Owner }> => {
+    const owner = await lookupOwner(chown, inputs, worker);
+    return owner === undefined ? {} : { owner };
+  };
+  switch (action.kind) {
+    case "copy":
+      return copy(
+        action.value,
+        root,
+        source ?? { tag: "scratch" },
+        await ownerOf(action.value.owner),
+        held,
+        worker,
+        signal,
+      );
+    case "mkdir": {
+      const { path, mode, makeParents, timestamp, owner } = action.value;
+      return mkdirAt({
+        root,
+        path,
+        mode,
+        makeParents,
+        ...timestampOption(timestamp),
+        ...(await ownerOf(owner)),
+      });
+    }
+    case "mkfile": {
+      const { path, mode, data, timestamp, owner } = action.value;
+      return mkfileAt({ root, path, mode, data, ...timestampOption(timestamp), ...(await ownerOf(owner)) });
+    }
+    case "rm": {
+      const { path, allowNotFound, allowWildcard } = action.value;
+      return removeAt({ root, path, allowNotFound, allowWildcard });
+    }
+    case "symlink": {
+      const { oldpath, newpath, timestamp, owner } = action.value;
+      return symlinkAt({
+        root,
+        path: newpath,
+        target: oldpath,
+        ...timestampOption(timestamp),
+        ...(await ownerOf(owner)),
+      });
+    }
+  }
+}
+
+async function copy(
+  action: CopyAction,
+  destRoot: string,
+  source: Ref,
+  owner: { readonly owner?: Owner },
+  held: Held,
+  worker: OpDeps["worker"],
+  signal: AbortSignal,
+): Promise<void> {
+  const { src, dest, mode, modeStr, timestamp, includePatterns, excludePatterns } = action;
+  const tree = await openTree(source, worker);
+  if (tree === undefined) {
+    throw new BakeError("file-missing", `cannot copy "${src}": it is not there`, {
+      hint: "the source of this copy is an empty file system",
+    });
+  }
+  held.add(tree);
+  try {
+    await copyInto({
+      srcRoot: tree.root,
+      src,
+      destRoot,
+      dest,
+      ...(mode !== -1 && modeStr === "" && { mode }),
+      ...(modeStr !== "" && { modeStr }),
+      ...timestampOption(timestamp),
+      ...owner,
+      followSymlink: action.followSymlink,
+      dirCopyContents: action.dirCopyContents,
+      createDestPath: action.createDestPath,
+      allowWildcard: action.allowWildcard,
+      allowEmptyWildcard: action.allowEmptyWildcard,
+      alwaysReplace: action.alwaysReplaceExistingDestPaths,
+      includePatterns,
+      excludePatterns,
+      ...(tree.local && { filter: tree.local, resetOwner: true }),
+      signal,
+    });
+  } catch (error) {
+    throw tree.local === undefined ? error : explainExcluded(error, [src], tree.local);
+  }
+}
+
+function timestampOption(timestamp: bigint): { readonly timestampNs?: bigint } {
+  return timestamp === -1n ? {} : { timestampNs: timestamp };
+}

@@ -1,0 +1,26 @@
+// The source op: pinned for its key, fetched when its result is needed.
+import { loadSource } from "../source/table.ts";
+import type { PinnedSource } from "../source/source.ts";
+import type { OpContext } from "../solver/op.ts";
+import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
+
+export const sourceBinding: OpBinding<"source"> = {
+  async cacheMap(vertex, deps, context) {
+    const { parts, volatile } = await pin(vertex, deps, context);
+    return { parts, inputs: [], ...(volatile && { volatile }) };
+  },
+  async exec(vertex, _inputs, deps, context) {
+    const pinned = await pin(vertex, deps, context);
+    return [await pinned.fetch({ ...context, step: vertex.digest })];
+  },
+};
+
+async function pin(
+  { op, platform, digest }: BoundVertex<"source">,
+  { worker, session }: OpDeps,
+  context: OpContext,
+): Promise<PinnedSource> {
+  const { identifier, attrs } = op.spec;
+  const { binding, locator } = await loadSource(identifier, { ...worker, session });
+  return binding.pin({ locator, attrs, platform }, { ...context, step: digest });
+}

@@ -1,0 +1,122 @@
+// A ref as something to read or to build upon: mounted trees, snapshots of directories read in place, content keys.
+import { BakeError } from "../diagnostic/error.ts";
+import { hashPaths, type PathSelector } from "../layer/contenthash.ts";
+import { copyInto } from "../layer/copytree.ts";
+import { digestOf } from "../oci/digest.ts";
+import { compileIgnore } from "../pattern/ignore.ts";
+import type { LocalTree, Ref } from "../snapshot/ref.ts";
+import type { SnapshotId } from "../snapshot/snapshotter.ts";
+import type { ContentKey, InputKeying } from "../solver/op.ts";
+import type { Worker } from "../worker/worker.ts";
+
+/** A readable tree. `local` is set for directories read in place: their filters apply to whatever is read. */
+export interface ReadableTree extends AsyncDisposable {
+  readonly root: string;
+  readonly local: LocalTree | undefined;
+}
+
+/** Opens a ref for reading; undefined for an empty tree. */
+export async function openTree(ref: Ref, { snapshots }: Worker): Promise<ReadableTree | undefined> {
+  switch (ref.tag) {
+    case "scratch":
+      return undefined;
+    case "local":
+      return { root: ref.tree.root, local: ref.tree, [Symbol.asyncDispose]: () => Promise.resolve() };
+    case "snapshot": {
+      const view = await snapshots.view(ref.id);
+      return { root: view.root, local: undefined, [Symbol.asyncDispose]: () => view[Symbol.asyncDispose]() };
+    }
+  }
+}
+
+/** Options of a copy that takes everything as it is. */
+export const wholeCopy = {
+  followSymlink: false,
+  dirCopyContents: true,
+  createDestPath: true,
+  allowWildcard: false,
+  allowEmptyWildcard: false,
+} as const;
+
+/** The snapshot that holds a ref's tree, copying a directory read in place; undefined for an empty tree. */
+export async function snapshotOf(
+  ref: Ref,
+  { snapshots }: Worker,
+  signal: AbortSignal,
+): Promise<SnapshotId | undefined> {
+  switch (ref.tag) {
+    case "scratch":
+      return undefined;
+    case "snapshot":
+      return ref.id;
+    case "local": {
+      await using active = await snapshots.prepare(undefined);
+      await copyInto({
+        srcRoot: ref.tree.root,
+        src: "/",
+        destRoot: active.root,
+        dest: "/",
+        ...wholeCopy,
+        filter: ref.tree,
+        resetOwner: true,
+        signal,
+      });
+      return active.commit();
+    }
+  }
+}
+
+/** Keys an input by the content of some of its paths. */
+export function contentKeying(worker: Worker, selectors: readonly PathSelector[]): InputKeying<Ref> {
+  return {
+    selector: JSON.stringify(selectors),
+    contentKey: (ref, { signal }) => contentKeyOf(ref, selectors, worker, signal),
+  };
+}
+
+/** Everything in a tree. */
+export const wholeTree: readonly PathSelector[] = [{ path: "/", wildcard: false, followSymlink: false }];
+
+async function contentKeyOf(
+  ref: Ref,
+  selectors: readonly PathSelector[],
+  worker: Worker,
+  signal: AbortSignal,
+): Promise<ContentKey> {
+  await using tree = await openTree(ref, worker);
+  if (tree === undefined) return { digest: digestOf("scratch") };
+  const { local } = tree;
+  if (local === undefined) return hashPaths(tree.root, selectors, undefined, { signal });
+  try {
+    return await hashPaths(tree.root, selectors, local, {
+      signal,
+      resetOwner: true,
+      statCache: await worker.statCache(),
+    });
+  } catch (error) {
+    throw explainExcluded(
+      error,
+      selectors.map(({ path }) => path),
+      local,
+    );
+  }
+}
+
+/** When the ignore file hides the paths that are missing, the error says which pattern of it. */
+export function explainExcluded(
+  error: unknown,
+  paths: readonly string[],
+  { excludePatterns }: LocalTree,
+): unknown {
+  if (!(error instanceof BakeError) || error.code !== "file-operation") return error;
+  const matcher = compileIgnore(excludePatterns);
+  for (const path of paths) {
+    const decided = matcher.decidedBy(path.replace(/^\/+/, ""));
+    if (decided === undefined || decided.pattern.startsWith("!")) continue;
+    return new BakeError("file-missing", error.message, {
+      cause: error,
+      hint: `excluded by the pattern "${decided.pattern}" of the ignore file`,
+    });
+  }
+  return error;
+}

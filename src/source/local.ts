@@ -1,0 +1,45 @@
+// `local://NAME`: a directory lent by the session, read in place. Nothing is copied here: consumers are keyed by the
+// content of what they read, so the source itself is volatile.
+import { BakeError } from "../diagnostic/error.ts";
+import type { Session } from "../session/session.ts";
+import type { PinnedSource, SourceBinding, SourceRequest } from "./source.ts";
+
+export interface LocalSourceDeps {
+  readonly session: Session;
+}
+
+export function createLocalSource(deps: LocalSourceDeps): SourceBinding {
+  return { pool: "free", pin: request => Promise.resolve(pinLocal(request, deps)) };
+}
+
+function pinLocal({ locator, attrs }: SourceRequest, { session }: LocalSourceDeps): PinnedSource {
+  const root = session.localDir(locator, attrs["local.session"] ?? "");
+  if (root === undefined) {
+    throw new BakeError("file-missing", `no local folder named "${locator}" was given to this build`, {
+      hint: `give it with --local ${locator}=FOLDER`,
+    });
+  }
+  const tree = {
+    root,
+    excludePatterns: patternList(attrs["local.excludepatterns"], "local.excludepatterns") ?? [],
+    includePatterns: patternList(attrs["local.includepattern"], "local.includepattern") ?? [],
+    followPaths: patternList(attrs["local.followpaths"], "local.followpaths"),
+  };
+  return {
+    parts: [{ label: "local folder", value: root, shown: root }],
+    volatile: true,
+    fetch: () => Promise.resolve({ tag: "local", tree }),
+  };
+}
+
+/** The attribute's JSON array of strings. @throws BakeError "llb-invalid" */
+function patternList(text: string | undefined, attribute: string): readonly string[] | undefined {
+  if (text === undefined || text === "") return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value) && value.every((item): item is string => typeof item === "string")) return value;
+  } catch {
+    // Reported below, like any other wrong form.
+  }
+  throw new BakeError("llb-invalid", `source attribute "${attribute}" is not a list of strings`);
+}
