@@ -60,10 +60,10 @@ interface Job<R> {
   cancel(error: BakeError): void;
 }
 
-/** Something to do: an event for a node, or (undefined) asking for its inputs ahead of time. */
+/** Something to do: an event for a node, asking for its inputs ahead of time, or giving them up when it needs none. */
 interface Item<R> {
   readonly node: Node<R>;
-  readonly event: EdgeEvent<R> | undefined;
+  readonly event: EdgeEvent<R> | "prefetch" | "rest";
   readonly attempt: number;
 }
 
@@ -93,7 +93,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     try {
       for (let i = 0; i < queue.length; i++) {
         const { node, event, attempt } = queue[i] ?? item;
-        if (event === undefined) askForInputs(node, attempt);
+        if (event === "prefetch") askForInputs(node, attempt);
+        else if (event === "rest") rest(node);
         else advance(node, event, attempt);
       }
     } finally {
@@ -118,7 +119,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     }
     if (node.claims === 0 && state.tag === "gathering") dispatch(node, { type: "abandoned" });
     else for (const request of requests) perform(node, request);
-    if (isIdle(node.state) && node.holding) letGo(node);
+    // Later, as a result may be wanted at once: giving up the inputs in between would abort them.
+    if (isIdle(node.state) && node.holding) enqueue({ node, event: "rest", attempt: node.attempt });
     if (event.type === "abandoned") {
       node.slow = node.prefetched = false;
       wantAgain(node);
@@ -253,7 +255,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     for (const input of node.inputs) claim(input.node);
   }
 
-  function letGo(node: Node<R>): void {
+  function rest(node: Node<R>): void {
+    if (!isIdle(node.state) || !node.holding) return;
     node.holding = false;
     for (const input of node.inputs) unclaim(input.node);
   }
@@ -323,7 +326,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     if (node.prefetched || !UNDECIDED.has(node.state.tag)) return;
     node.prefetched = true;
     // Through the queue, as a chain of prefetches may be longer than the call stack.
-    enqueue({ node, event: undefined, attempt: node.attempt });
+    enqueue({ node, event: "prefetch", attempt: node.attempt });
   }
 
   function askForInputs(node: Node<R>, attempt: number): void {
