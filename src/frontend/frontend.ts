@@ -48,11 +48,22 @@ export interface FrontendHost {
    * The config of an image for a platform. `reference` is a full reference with tag or digest.
    * @throws BakeError "registry-missing" and others of the registry
    */
-  resolveImageConfig(reference: string, options: { readonly platform: Platform; readonly signal: AbortSignal }): Promise<ResolvedImage>;
+  resolveImageConfig(
+    reference: string,
+    options: { readonly platform: Platform; readonly signal: AbortSignal },
+  ): Promise<ResolvedImage>;
   /** A file of a local directory lent by the session, or undefined when there is none. `path` is slash-separated. */
-  readLocal(local: LocalName, path: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  readLocal(
+    local: LocalName,
+    path: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Uint8Array | undefined>;
   /** Solves a definition now and reads a file of its result; undefined when the file is missing. */
-  readSolved(definition: Definition, path: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  readSolved(
+    definition: Definition,
+    path: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Uint8Array | undefined>;
 }
 
 /** A local directory by the name and session id that enter its source op. */

@@ -1,0 +1,268 @@
+// The Dockerfile frontend (dockerfile.v0): finds and reads the file, then lowers it for every platform asked for.
+import { BakeError } from "../../diagnostic/error.ts";
+import { hasErrors } from "../../diagnostic/diagnostic.ts";
+import { rangeOfLines, type Source } from "../../diagnostic/source.ts";
+import { marshal } from "../../llb/marshal.ts";
+import { copy } from "../../llb/builder/file.ts";
+import { http, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
+import type { Frontend, FrontendHost, FrontendRequest, FrontendResult } from "../frontend.ts";
+import { normalizePlatform } from "../../oci/platform.ts";
+import { gitContext, lazyLocal, sessionOf } from "./context.ts";
+import { detectSyntax, findDirective, type SyntaxRequest } from "./directive.ts";
+import { parseIgnoreFile } from "./dockerignore.ts";
+import { parseGitReference } from "./gitref.ts";
+import { type LintOptions, parseLintOptions } from "./lint.ts";
+import { lowerFile } from "./lower.ts";
+import { type DockerfileOptions, readOptions } from "./options.ts";
+import { basePath } from "./ospath.ts";
+import { parseDockerfile } from "./parse.ts";
+import { parseOptions, readStages } from "./stage.ts";
+import { cut, parseGoBool, parseGoInt, trimSpace } from "./text.ts";
+
+const CONTEXT = "context";
+const DOCKERFILE = "dockerfile";
+const DEFAULT_FILENAME = "Dockerfile";
+
+export const frontend: Frontend = {
+  async lower(request, host, signal): Promise<FrontendResult> {
+    const given = readOptions(request.options, request.buildPlatform);
+    const place = await findBuild(request, given, host, signal);
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(place.dockerfile);
+    const source: Source = { name: place.filename, text };
+    checkSyntax(syntaxRequest(request, text), source);
+    const lint = given.lint ?? fileLint(text);
+    const parsed = parseDockerfile(source, parseOptions);
+    if (parsed.value === undefined || hasErrors(parsed.diagnostics))
+      throw BakeError.ofDiagnostics(parsed.diagnostics);
+    const stages = readStages(parsed.value.lines);
+    if (hasErrors(stages.diagnostics)) throw BakeError.ofDiagnostics(stages.diagnostics);
+    const { options, epoch, globalEpoch } = readEpoch(
+      given,
+      stages.value.globalArgs.flatMap(({ declarations }) => declarations),
+      place.remote !== undefined,
+    );
+    const sourceInfo = { filename: place.filename, data: place.dockerfile, language: "Dockerfile" };
+    const platforms = options.platforms.length === 0 ? [undefined] : options.platforms;
+    const file = parsed.value;
+    const globalArgs = globalEpoch ? stages.value.globalArgs : withoutEpoch(stages.value.globalArgs);
+    const images = [];
+    for (const platform of platforms) {
+      const lowered = await lowerFile({
+        request,
+        host,
+        signal,
+        options,
+        file,
+        stages: { ...stages.value, globalArgs },
+        source: sourceInfo,
+        lint,
+        platform,
+        mainContext: paths => place.remote ?? localContext(request, place.ignorePatterns, paths),
+        ignorePatterns: place.remote === undefined ? place.ignorePatterns : [],
+        epoch,
+      });
+      images.push({ platform: platform ?? normalizePlatform(request.buildPlatform), ...lowered });
+    }
+    return {
+      images: images.map(({ platform, definition, config }) => ({ platform, definition, config })),
+      // The others say the same again.
+      warnings: images[0]?.warnings ?? [],
+    };
+  },
+};
+
+/** The other frontend a build asks for, by build arg or directive; undefined when `cmdline` says it was heard. */
+export function syntaxRequest(request: FrontendRequest, text: string): SyntaxRequest | undefined {
+  if (request.options["cmdline"] !== undefined) return undefined;
+  const asked = request.options["build-arg:BUILDKIT_SYNTAX"];
+  if (asked === undefined) return detectSyntax(text);
+  const trimmed = trimSpace(asked);
+  return { image: cut(trimmed, " ")?.[0] ?? trimmed, commandLine: asked, line: 0 };
+}
+
+/** Releases of the Dockerfile frontend are served by this one; it follows the newest. */
+function checkSyntax(syntax: SyntaxRequest | undefined, source: Source): void {
+  if (
+    syntax === undefined ||
+    /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@].*)?$/.test(syntax.image)
+  )
+    return;
+  throw new BakeError("frontend-unknown", `the frontend image "${syntax.image}" cannot be run`, {
+    range: syntax.line > 0 ? rangeOfLines(source, syntax.line, syntax.line) : undefined,
+    hint: "only docker/dockerfile is available",
+  });
+}
+
+function fileLint(text: string): LintOptions {
+  const options = parseLintOptions(findDirective(text, "check")?.value ?? "");
+  if (typeof options === "string")
+    throw new BakeError("dockerfile-syntax", `the check directive is wrong: ${options}`);
+  return options;
+}
+
+interface BuildPlace {
+  readonly filename: string;
+  readonly dockerfile: Uint8Array;
+  /** The main context when it is not the local directory. */
+  readonly remote: State | undefined;
+  readonly ignorePatterns: readonly string[];
+}
+
+/** Reads a file of wherever the Dockerfile is. */
+type ReadFile = (path: string) => Promise<Uint8Array | undefined>;
+
+async function findBuild(
+  request: FrontendRequest,
+  options: DockerfileOptions,
+  host: FrontendHost,
+  signal: AbortSignal,
+): Promise<BuildPlace> {
+  const { remote, isArchive, filename: remoteFilename } = await remoteContext(request, host, signal);
+  const localName = request.options["dockerfilekey"] ?? DOCKERFILE;
+  const forceLocal = request.options["dockerfilekey"] !== undefined;
+  const filename = remoteFilename ?? options.filename;
+  const dockerfileInput = forceLocal ? undefined : (remote ?? inputState(request, localName));
+  const platform = request.buildPlatform;
+  const read: ReadFile =
+    dockerfileInput === undefined
+      ? path =>
+          host.readLocal({ name: localName, sessionId: sessionOf(request, localName) }, path, { signal })
+      : path => host.readSolved(marshal(dockerfileInput, { platform }), path, { signal });
+  const dockerfile = await readDockerfile(
+    read,
+    filename,
+    dockerfileInput === undefined ? localName : undefined,
+  );
+  const scoped = remote ?? inputState(request, CONTEXT);
+  const subdir = request.options["contextsubdir"];
+  const main =
+    scoped !== undefined && subdir !== undefined
+      ? scratch().file(copy(scoped, subdir, "/", { dirCopyContents: true }))
+      : scoped;
+  if (main !== undefined || isArchive) return { filename, dockerfile, remote: main, ignorePatterns: [] };
+  const own = await read(`${filename}.dockerignore`);
+  const ignore =
+    own ??
+    (await host.readLocal({ name: CONTEXT, sessionId: sessionOf(request, CONTEXT) }, ".dockerignore", {
+      signal,
+    }));
+  return {
+    filename,
+    dockerfile,
+    remote: undefined,
+    ignorePatterns: ignore === undefined ? [] : parseIgnoreFile(ignore),
+  };
+}
+
+async function readDockerfile(
+  read: ReadFile,
+  filename: string,
+  local: string | undefined,
+): Promise<Uint8Array> {
+  const found = await read(filename);
+  if (found !== undefined) return found;
+  const lower =
+    basePath(filename) === DEFAULT_FILENAME ? filename.replace(/Dockerfile$/, "dockerfile") : undefined;
+  const second = lower === undefined ? undefined : await read(lower);
+  if (second !== undefined) return second;
+  const where = local === undefined ? "in the remote context" : `in the local directory "${local}"`;
+  throw new BakeError("file-missing", `there is no file "${filename}" ${where}`, {
+    hint: "create it, or name another one by `dockerfile`",
+  });
+}
+
+/** A git or http main context. */
+async function remoteContext(
+  request: FrontendRequest,
+  host: FrontendHost,
+  signal: AbortSignal,
+): Promise<{ readonly remote: State | undefined; readonly isArchive: boolean; readonly filename?: string }> {
+  const { options } = request;
+  const address = options[options["contextkey"] ?? CONTEXT] ?? "";
+  if (parseGitReference(address) !== undefined) {
+    const keepGitDir = parseGoBool(options["build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR"] ?? "") === true;
+    const mtime = (options["build-arg:SOURCE_DATE_EPOCH"] ?? "") === "" ? "" : "commit";
+    return { remote: gitContext(address, { keepGitDir, mtime }), isArchive: false };
+  }
+  if (!/^https?:\/\//.test(address)) return { remote: undefined, isArchive: false };
+  const file = http(address, { filename: CONTEXT, customName: "[internal] load remote build context" });
+  const bytes = await host.readSolved(marshal(file, { platform: request.buildPlatform }), CONTEXT, {
+    signal,
+  });
+  if (bytes === undefined) throw new BakeError("file-missing", `the context "${address}" is empty`);
+  if (!isArchiveData(bytes)) return { remote: file, isArchive: false, filename: CONTEXT };
+  return { remote: scratch().file(copy(file, `/${CONTEXT}`, "/", { attemptUnpack: true })), isArchive: true };
+}
+
+const MAGICS = [
+  [0x42, 0x5a, 0x68],
+  [0x1f, 0x8b, 0x08],
+  [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
+];
+const TAR_MAGIC = { offset: 257, text: "ustar" };
+
+/** Whether bytes are a tar archive, perhaps compressed by bzip2, gzip or xz. */
+function isArchiveData(bytes: Uint8Array): boolean {
+  if (MAGICS.some(magic => magic.every((byte, index) => bytes[index] === byte))) return true;
+  const { offset, text } = TAR_MAGIC;
+  return new TextDecoder("latin1").decode(bytes.subarray(offset, offset + text.length)) === text;
+}
+
+function inputState(request: FrontendRequest, name: string): State | undefined {
+  const input = Object.hasOwn(request.inputs, name) ? request.inputs[name] : undefined;
+  return input === undefined ? undefined : stateFromDefinition(input.definition);
+}
+
+function localContext(
+  request: FrontendRequest,
+  excludePatterns: readonly string[],
+  paths: () => ReadonlySet<string>,
+): State {
+  const options = {
+    sessionId: sessionOf(request, CONTEXT),
+    excludePatterns,
+    sharedKeyHint: CONTEXT,
+    customName: "[internal] load build context",
+  };
+  return lazyLocal(CONTEXT, options, paths);
+}
+
+const EPOCH = "SOURCE_DATE_EPOCH";
+
+interface Epoch {
+  readonly options: DockerfileOptions;
+  /** Seconds. */
+  readonly epoch: number | undefined;
+  /** Whether a global ARG of that name keeps its value. */
+  readonly globalEpoch: boolean;
+}
+
+/** SOURCE_DATE_EPOCH of a build arg or a global ARG's default; without a usable value the argument is dropped. */
+function readEpoch(
+  options: DockerfileOptions,
+  declarations: readonly { readonly name: string; readonly value: string | undefined }[],
+  isRemote: boolean,
+): Epoch {
+  const given = options.buildArgs.get(EPOCH);
+  const value = given ?? declarations.findLast(({ name }) => name === EPOCH)?.value;
+  if (value === undefined) return { options, epoch: undefined, globalEpoch: true };
+  const seconds = parseGoInt(value);
+  if (seconds !== undefined) return { options, epoch: seconds, globalEpoch: true };
+  if (value !== "" && (value !== "context" || isRemote)) {
+    throw new BakeError("not-supported", `${EPOCH} cannot be "${value}" yet`, {
+      hint: "give it as seconds since 1970",
+    });
+  }
+  const buildArgs = new Map(options.buildArgs);
+  buildArgs.delete(EPOCH);
+  return { options: { ...options, buildArgs }, epoch: undefined, globalEpoch: false };
+}
+
+function withoutEpoch<T extends { readonly declarations: readonly { readonly name: string }[] }>(
+  globalArgs: readonly T[],
+): readonly T[] {
+  return globalArgs.map(entry => ({
+    ...entry,
+    declarations: entry.declarations.filter(({ name }) => name !== EPOCH),
+  }));
+}

@@ -1,0 +1,79 @@
+// ARG before the first FROM: defaults of the platform, then the file's own, overridden by build args.
+import { BakeError } from "../../diagnostic/error.ts";
+import { formatPlatform, type Platform } from "../../oci/platform.ts";
+import type { FileStages } from "./stage.ts";
+import { formatFullPlatform } from "./platform.ts";
+import { type Environment, environmentFromPairs, expandWord } from "./words.ts";
+
+export interface GlobalArgOptions {
+  readonly buildPlatform: Platform;
+  readonly targetPlatform: Platform;
+  /** The target as asked for, else the name of the last stage. */
+  readonly target: string;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  readonly escape: string;
+}
+
+/** Arguments known without any declaration. */
+function predefined({
+  buildPlatform: build,
+  targetPlatform: target,
+  target: stage,
+  buildArgs,
+}: GlobalArgOptions): Map<string, string> {
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ["BUILDPLATFORM", formatPlatform(build)],
+    ["BUILDOS", build.os],
+    ["BUILDOSVERSION", build.osVersion],
+    ["BUILDARCH", build.architecture],
+    ["BUILDVARIANT", build.variant],
+    ["TARGETPLATFORM", formatFullPlatform(target)],
+    ["TARGETOS", target.os],
+    ["TARGETOSVERSION", target.osVersion],
+    ["TARGETARCH", target.architecture],
+    ["TARGETVARIANT", target.variant],
+    ["TARGETSTAGE", stage === "" ? "default" : stage],
+  ];
+  return new Map(rows.map(([name, value = ""]) => [name, buildArgs.get(name) ?? value]));
+}
+
+export interface GlobalArgs {
+  readonly values: ReadonlyMap<string, string>;
+  /** Names the file declares, with a value or without. */
+  readonly declared: ReadonlySet<string>;
+}
+
+/** @throws BakeError at the ARG that cannot be expanded */
+export function computeGlobalArgs({ globalArgs }: FileStages, options: GlobalArgOptions): GlobalArgs {
+  const values = predefined(options);
+  const declared = new Set<string>();
+  for (const { line, declarations } of globalArgs) {
+    for (const { name, value: written } of declarations) {
+      declared.add(name);
+      let value = options.buildArgs.get(name);
+      if (value === undefined && written !== undefined) {
+        try {
+          value = expandWord(written, environmentFromPairs(values), { escape: options.escape }).text;
+        } catch (thrown) {
+          throw thrown instanceof BakeError ? thrown.at(line.range) : thrown;
+        }
+      }
+      if (value === undefined) continue;
+      values.delete(name);
+      values.set(name, value);
+    }
+  }
+  return { values, declared };
+}
+
+/** The arguments as if no build args were given; undefined when they cannot be expanded. */
+export function defaultGlobalArgs(stages: FileStages, options: GlobalArgOptions): Environment | undefined {
+  try {
+    // Overrides of the predefined ones stay, as upstream has it.
+    const { values } = computeGlobalArgs(stages, { ...options, buildArgs: new Map() });
+    return environmentFromPairs(values);
+  } catch (thrown) {
+    if (thrown instanceof BakeError) return undefined;
+    throw thrown;
+  }
+}

@@ -1,0 +1,64 @@
+// ARG within a stage: a value given from outside, visible to the following instructions but not part of the image.
+import { BakeError } from "../../../diagnostic/error.ts";
+import { readQuotedWords, syntaxError } from "../arguments.ts";
+import { addHistory } from "../imageconfig.ts";
+import { checkSecretName } from "../lint.ts";
+import type { InstructionKind } from "../model.ts";
+import type { InstructionLine } from "../parse.ts";
+import { environmentOf, NON_ENV_ARGS, reportUndefined } from "../steps.ts";
+import { cut } from "../text.ts";
+import { expandWord } from "../words.ts";
+
+export interface ArgDeclaration {
+  readonly name: string;
+  /** The default, not expanded; undefined when there is none. */
+  readonly value: string | undefined;
+}
+
+/** Reads the arguments of ARG. @throws BakeError "dockerfile-syntax" */
+export function readArgs(line: InstructionLine): readonly ArgDeclaration[] {
+  const words = readQuotedWords(line.rest, line.escape);
+  if (words.length === 0)
+    throw syntaxError("ARG needs at least one argument", line, "write ARG NAME or ARG NAME=default");
+  return words.map(word => {
+    const [name, value] = cut(word, "=") ?? [word, undefined];
+    if (name === "") throw syntaxError("ARG has an empty name", line);
+    return { name, value };
+  });
+}
+
+export const arg: InstructionKind = {
+  heredocs: false,
+  counted: false,
+  parse(line) {
+    const declarations = readArgs(line);
+    return {
+      line,
+      sources: [],
+      lower(stage, conversion) {
+        const linter = conversion.linter.withComments(line.comments);
+        const history: string[] = [];
+        for (const declaration of declarations) {
+          const { name } = declaration;
+          checkSecretName("ARG", name, linter, line.range);
+          let value = conversion.options.buildArgs.get(name);
+          if (value === undefined && declaration.value === undefined) value = conversion.globalArgs.get(name);
+          else if (value === undefined && declaration.value !== undefined) {
+            const environment = environmentOf(stage);
+            try {
+              const expansion = expandWord(declaration.value, environment, { escape: conversion.escape });
+              reportUndefined(expansion.unmatched, line, stage, conversion);
+              value = expansion.text;
+            } catch (thrown) {
+              throw thrown instanceof BakeError ? thrown.at(line.range) : thrown;
+            }
+          }
+          if (value !== undefined && !NON_ENV_ARGS.has(name)) stage.state = stage.state.addEnv(name, value);
+          stage.buildArgs = [...stage.buildArgs, { name, value }];
+          history.push(value === undefined ? name : `${name}=${value}`);
+        }
+        addHistory(stage.draft, `ARG ${history.join(" ")}`, { layer: false, epoch: conversion.epoch });
+      },
+    };
+  },
+};
