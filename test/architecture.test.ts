@@ -21,7 +21,7 @@ const allowed = {
   content: ["diagnostic", "oci"],
   layer: ["diagnostic", "oci", "pattern", "content"],
   registry: ["diagnostic", "oci", "content"],
-  session: ["diagnostic", "oci"],
+  session: ["diagnostic", "oci", "registry"],
   snapshot: ["diagnostic", "oci", "content", "layer"],
   executor: ["diagnostic", "oci", "content", "snapshot"],
   source: [

@@ -1,4 +1,5 @@
 // What the user who runs a build lends to it: directories, secrets, credentials. Nothing here is stored or keyed.
+import type { Credentials } from "../registry/auth.ts";
 
 export interface Session {
   /** The directory behind a local source, or undefined when none was lent under that name. Absolute path. */
@@ -11,6 +12,4 @@ export interface Session {
   credentials(host: string): Promise<Credentials | undefined>;
 }
 
-export type Credentials =
-  | { readonly kind: "basic"; readonly username: string; readonly password: string }
-  | { readonly kind: "token"; readonly identityToken: string };
+export type { Credentials };

@@ -1,4 +1,5 @@
 // Snapshots: immutable directory trees, each the changes over its parent. Committed by rename, never altered after.
+import type { Change } from "../layer/change.ts";
 
 declare const snapshotBrand: unique symbol;
 
@@ -45,7 +46,4 @@ export interface SnapshotChanges extends AsyncDisposable {
   readonly changes: readonly Change[];
 }
 
-/** `path` is relative, slash-separated, without leading slash. A "delete" removes the parent's entry (whole subtree). */
-export type Change =
-  | { readonly kind: "upsert"; readonly path: string; readonly opaque?: boolean }
-  | { readonly kind: "delete"; readonly path: string };
+export type { Change };

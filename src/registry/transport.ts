@@ -1,0 +1,251 @@
+// HTTP as registries need it: retries with patience, time limits, and errors that name the host and never a secret.
+// Built on fetch, whose redirects drop the Authorization header when they leave the origin.
+import { setTimeout as sleep } from "node:timers/promises";
+import { BakeError, isAbort } from "../diagnostic/error.ts";
+
+export interface TransportOptions {
+  /** Default is the global fetch. */
+  readonly fetch?: typeof fetch | undefined;
+  /** Hosts reached by plain http besides those of this machine. */
+  readonly insecureHosts?: ReadonlySet<string> | undefined;
+  /** Requests per call at most, the first included; default 5. */
+  readonly attempts?: number | undefined;
+  /** The first pause between attempts; it doubles each time. Default 300. */
+  readonly backoffMs?: number | undefined;
+  /** How long an answer may take to begin, and a stream to move on; default 60000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: HttpBody | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type HttpBody =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "form"; readonly fields: Readonly<Record<string, string>> }
+  /** Sent once: a request with a stream is not repeated here. */
+  | { readonly kind: "stream"; readonly stream: AsyncIterable<Uint8Array>; readonly sizeBytes: number };
+
+export interface Transport {
+  /** `http` or `https` and the host: what paths of a registry's API are appended to. */
+  baseUrl(host: string): string;
+  /** The answer, whatever its status, once it is not one that asks for patience. @throws BakeError "registry-failed" */
+  send(request: HttpRequest): Promise<Response>;
+  /** The body of an answer, cut off when it stalls. Errors are those of the connection, for the caller to resume. */
+  readBody(response: Response, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void>;
+  /** Waits before the next of several attempts (1 is the first repetition); false when there may be no further one. */
+  pause(attempt: number, signal: AbortSignal | undefined): Promise<boolean>;
+}
+
+const ATTEMPTS = 5;
+const BACKOFF_MS = 300;
+const MAX_BACKOFF_MS = 10_000;
+/** A registry may ask for more patience than a build has. */
+const MAX_RETRY_AFTER_MS = 60_000;
+const TIMEOUT_MS = 60_000;
+const PATIENCE = new Set([408, 429, 500, 502, 503, 504]);
+const PASSING = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EAI_AGAIN", "ECONNABORTED", "UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
+
+export function createTransport(options: TransportOptions = {}): Transport {
+  const { fetch: call = fetch, insecureHosts, attempts = ATTEMPTS, backoffMs = BACKOFF_MS, timeoutMs = TIMEOUT_MS } = options;
+
+  const pauseMs = (attempt: number): number => {
+    const whole = Math.min(MAX_BACKOFF_MS, backoffMs * 2 ** (attempt - 1));
+    // Half of it is random, so that many builds refused at once do not come back at once.
+    return whole / 2 + (Math.random() * whole) / 2;
+  };
+
+  const once = async (request: HttpRequest): Promise<Response> => {
+    // A stream takes as long as it takes: only the caller's signal ends it.
+    const limit = request.body?.kind === "stream" ? undefined : deadline(timeoutMs);
+    try {
+      const signals = [request.signal, limit?.signal].filter(signal => signal !== undefined);
+      return await call(request.url, { method: request.method, ...bodyInit(request), ...(signals.length > 0 && { signal: AbortSignal.any(signals) }) });
+    } catch (thrown) {
+      request.signal?.throwIfAborted();
+      if (limit?.signal.aborted === true) throw Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
+      throw thrown;
+    } finally {
+      limit?.cancel();
+    }
+  };
+
+  return {
+    baseUrl: host => `${isPlain(host, insecureHosts) ? "http" : "https"}://${host}`,
+    async send(request) {
+      for (let attempt = 1; ; attempt++) {
+        const last = attempt >= attempts || request.body?.kind === "stream";
+        try {
+          const response = await once(request);
+          if (last || !PATIENCE.has(response.status)) return response;
+          await response.body?.cancel();
+          await sleep(retryAfterMs(response) ?? pauseMs(attempt), undefined, { signal: request.signal });
+        } catch (thrown) {
+          if (isAbort(thrown) && request.signal?.aborted === true) throw thrown;
+          if (last || !isPassing(thrown)) throw connectionFailure(request.url, thrown);
+          await sleep(pauseMs(attempt), undefined, { signal: request.signal });
+        }
+      }
+    },
+    async *readBody(response, signal) {
+      if (response.body === null) return;
+      const reader = response.body.getReader();
+      try {
+        for (;;) {
+          signal?.throwIfAborted();
+          const limit = deadline(timeoutMs);
+          const stop = (): void => void reader.cancel().catch(() => undefined);
+          limit.signal.addEventListener("abort", stop, { once: true });
+          signal?.addEventListener("abort", stop, { once: true });
+          try {
+            const { done, value } = await reader.read();
+            signal?.throwIfAborted();
+            if (limit.signal.aborted) throw Object.assign(new Error("the transfer stalled"), { code: "ETIMEDOUT" });
+            if (done) return;
+            yield value;
+          } finally {
+            signal?.removeEventListener("abort", stop);
+            limit.cancel();
+          }
+        }
+      } finally {
+        await reader.cancel().catch(() => undefined);
+      }
+    },
+    async pause(attempt, signal) {
+      if (attempt >= attempts) return false;
+      await sleep(pauseMs(attempt), undefined, { signal });
+      return true;
+    },
+  };
+}
+
+interface Deadline {
+  readonly signal: AbortSignal;
+  cancel(): void;
+}
+
+/** Like AbortSignal.timeout, but it can be called off, which lets the process end. */
+function deadline(ms: number): Deadline {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  return { signal: controller.signal, cancel: () => clearTimeout(timer) };
+}
+
+function bodyInit({ body, headers = {} }: HttpRequest): RequestInit {
+  switch (body?.kind) {
+    case undefined:
+      return { headers };
+    case "bytes":
+      return { headers, body: body.bytes };
+    case "form":
+      return { headers, body: new URLSearchParams(body.fields) };
+    case "stream":
+      return { headers: { ...headers, "content-length": String(body.sizeBytes) }, body: streamOf(body.stream), duplex: "half" };
+    default: {
+      const never: never = body;
+      return never;
+    }
+  }
+}
+
+function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}
+
+/** Registries of this machine speak plain http, as everywhere in the container world. */
+function isPlain(host: string, insecureHosts: ReadonlySet<string> | undefined): boolean {
+  if (insecureHosts?.has(host) === true) return true;
+  const name = host.replace(/:\d+$/, "");
+  return name === "localhost" || name.endsWith(".localhost") || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
+}
+
+function retryAfterMs(response: Response): number | undefined {
+  const value = response.headers.get("retry-after");
+  if (value === null) return undefined;
+  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, Math.min(MAX_RETRY_AFTER_MS, ms));
+}
+
+/** The code of the operating system or HTTP library behind a failed fetch, which hides it in causes. */
+function codeOf(thrown: unknown): string | undefined {
+  for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+    if (at instanceof AggregateError) for (const inner of at.errors) if (codeOf(inner) !== undefined) return codeOf(inner);
+  }
+  return undefined;
+}
+
+/** Whether a connection's failure may pass when tried again. */
+export function isPassing(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  if (code !== undefined) return PASSING.has(code);
+  // A connection closed in the middle of a body comes as a bare "terminated".
+  return thrown instanceof TypeError && thrown.message === "terminated";
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "the connection was reset",
+  EPIPE: "the connection was closed",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the host name could not be looked up",
+  ETIMEDOUT: "no answer in time",
+  EHOSTUNREACH: "the host cannot be reached",
+  ENETUNREACH: "the network cannot be reached",
+  UND_ERR_SOCKET: "the connection was closed",
+  UND_ERR_CONNECT_TIMEOUT: "no answer in time",
+  UND_ERR_HEADERS_TIMEOUT: "no answer in time",
+  UND_ERR_BODY_TIMEOUT: "the transfer stalled",
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak https",
+  EPROTO: "it does not speak https",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is signed by an unknown authority",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is signed by an unknown authority",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is signed by an unknown authority",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+};
+
+/** @returns BakeError "registry-failed" naming host and port, or the thrown value when it says all already */
+export function connectionFailure(url: string, thrown: unknown): unknown {
+  if (thrown instanceof BakeError || isAbort(thrown)) return thrown;
+  const code = codeOf(thrown);
+  const reason = REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"));
+  const hint =
+    reason === "it does not speak https"
+      ? `if "${hostOf(url)}" is meant to be plain http, mark it as insecure`
+      : reason.includes("unknown authority") || reason.includes("self-signed")
+        ? "add the authority's certificate with NODE_EXTRA_CA_CERTS=FILE"
+        : undefined;
+  return new BakeError("registry-failed", `cannot reach the registry at ${hostOf(url)}: ${reason}`, { cause: thrown, hint });
+}
+
+/** Host and port of a URL, the port also when it is the scheme's own. */
+function hostOf(url: string): string {
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname}:${port || (protocol === "http:" ? "80" : "443")}`;
+}
+
+/** A URL without user, password, query and fragment: those carry signatures and tokens. */
+export function redactUrl(url: string): string {
+  try {
+    const { protocol, host, pathname, search } = new URL(url);
+    return `${protocol}//${host}${pathname}${search === "" ? "" : "?…"}`;
+  } catch {
+    return "(malformed URL)";
+  }
+}
