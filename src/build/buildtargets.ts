@@ -1,11 +1,9 @@
 // Builds targets: the plan's requests solved together by an engine, with everything the plan lends in the session.
-import { readFile } from "node:fs/promises";
-import { BakeError } from "../diagnostic/error.ts";
 import type { Engine, SolveReport } from "../engine/engine.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
 import type { BuildPlan } from "./requests.ts";
-import type { SecretEntry } from "./target.ts";
+import { createSecrets } from "./secrets.ts";
 
 export interface BuildContext {
   readonly engine: Engine;
@@ -31,29 +29,10 @@ export function sessionFromPlan(
   plan: BuildPlan,
   { credentials, env }: Pick<BuildContext, "credentials" | "env">,
 ): Session {
-  const secrets = new Map(plan.secrets.map(secret => [secret.id, secret]));
   return {
     localDir: plan.locals.localDir,
     localFiles: plan.locals.localFiles,
-    secret: async id => {
-      const secret = secrets.get(id);
-      return secret === undefined ? undefined : readSecret(secret, env);
-    },
+    secret: createSecrets(plan.secrets, env),
     credentials,
   };
-}
-
-/** A secret without a source is the variable of its name, or else the file of its name. */
-async function readSecret(
-  { id, src, env: variable }: SecretEntry,
-  env: Readonly<Record<string, string>>,
-): Promise<Uint8Array | undefined> {
-  const value = env[variable ?? (src === undefined ? id : "")];
-  if (value !== undefined) return Buffer.from(value);
-  if (variable !== undefined) return undefined;
-  try {
-    return await readFile(src ?? id);
-  } catch (cause) {
-    throw new BakeError("file-missing", `secret "${id}" cannot be read from "${src ?? id}"`, { cause });
-  }
 }

@@ -10,7 +10,7 @@ export function frontendOptions(target: BuildTarget, host: Platform): Record<str
   const options: Record<string, string> = {};
   for (const [name, value] of Object.entries(target.args)) options[`build-arg:${name}`] = value;
   for (const [name, value] of Object.entries(target.labels)) options[`label:${name}`] = value;
-  if (target.target) options["target"] = target.target;
+  if (target.stage !== "") options["target"] = target.stage;
   if (target.pull) options["image-resolve-mode"] = "pull";
   if (target.noCacheFilter.length > 0) options["no-cache"] = target.noCacheFilter.join(",");
   if (target.noCache) options["no-cache"] = "";

@@ -1,11 +1,13 @@
 // Output entries of a target as requests to exporters (buildx: CreateExports and the exporter part of toSolveOpt).
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import { parseBoolText } from "../bakefile/csv.ts";
+import type { OutputEntry } from "../bakefile/entry.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportRequest } from "../exporter/exporter.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
-import type { BuildTarget, OutputEntry } from "./target.ts";
+import type { BuildTarget } from "./target.ts";
 
 export interface OutputFacts {
   /** Directory that relative destinations start from. */
@@ -17,73 +19,97 @@ export interface OutputFacts {
 
 const IMAGES = new Set(["image", "oci", "docker"]);
 
+/** The part of a target that outputs follow from. */
+export type OutputTarget = Pick<BuildTarget, "name" | "tags" | "annotations" | "outputs">;
+
 /**
  * One request per output. Tags become the `name` of image kinds; `registry` is `image` with `push=true`; destinations
  * become absolute. Nothing at all becomes `cacheonly`.
  * @throws BakeError "export-failed" for a destination that cannot be used, "reference-invalid" for a bad tag
  */
-export function exportsFromTarget(target: BuildTarget, facts: OutputFacts): readonly ExportRequest[] {
+export function exportsFromTarget(target: OutputTarget, facts: OutputFacts): readonly ExportRequest[] {
+  checkOutputs(target, facts);
   const annotations = annotationAttrs(target, facts.platform);
   const requests = target.outputs.map(output => exportFromOutput(target, output, annotations, facts));
   return requests.length === 0 ? [{ type: "cacheonly", attrs: {} }] : requests;
 }
 
+/** What can be told of the outputs without building: also part of `--print`. @throws BakeError "export-failed", "usage" */
+export function checkOutputs(target: OutputTarget, { cwd, platform }: OutputFacts): void {
+  annotationAttrs(target, platform);
+  const toStdout = target.outputs.filter(output => {
+    const kind = destinationKind(output);
+    if (kind === "none") return false;
+    const { type, dest = "" } = output;
+    if (kind === "dir" && (dest === "" || dest === "-")) {
+      throw refusal(target, `output "${type}" needs a folder to write to`, "add dest=FOLDER");
+    }
+    if (dest === "" || dest === "-") return dest === "-" || type !== "docker";
+    const stat = statSync(resolve(cwd, dest), { throwIfNoEntry: false });
+    if (stat !== undefined && kind === "dir" && !stat.isDirectory()) {
+      throw refusal(target, `output folder "${dest}" is a file`, "choose another dest, or remove the file");
+    }
+    if (stat !== undefined && kind === "file" && stat.isDirectory()) {
+      throw refusal(
+        target,
+        `output file "${dest}" is a folder`,
+        `add a file name, as dest=${dest.replace(/\/$/, "")}/${target.name}.tar`,
+      );
+    }
+    return false;
+  });
+  if (toStdout.length > 1)
+    throw refusal(target, "several outputs write to standard output", "give all but one of them a dest");
+}
+
+function refusal(target: OutputTarget, why: string, hint: string): BakeError {
+  return new BakeError("export-failed", `target "${target.name}": ${why}`, { hint });
+}
+
 function exportFromOutput(
-  target: BuildTarget,
+  target: OutputTarget,
   output: OutputEntry,
   annotations: Readonly<Record<string, string>>,
   { cwd, stdoutIsTerminal }: OutputFacts,
 ): ExportRequest {
-  const refuse = (why: string, hint: string): BakeError =>
-    new BakeError("export-failed", `target "${target.name}": ${why}`, { hint });
   const type = output.type === "registry" ? "image" : output.type;
   const attrs: Record<string, string> = { ...output.attrs };
   if (output.type === "registry") attrs["push"] = "true";
   if (IMAGES.has(type)) {
-    if (target.tags.length > 0)
+    if (target.tags.length > 0) {
       attrs["name"] = target.tags.map(tag => formatReference(withDefaultTag(parseReference(tag)))).join(",");
+    }
     Object.assign(attrs, annotations);
   }
-  if (type === "image" && isTrue(attrs["push"]) && !attrs["name"]) {
-    throw refuse(
+  if (type === "image" && parseBoolText(attrs["push"] ?? "") === true && !attrs["name"]) {
+    throw refusal(
+      target,
       "an image needs a tag to be pushed",
       `add tags to the target, or --set ${target.name}.tags=registry.example.com/name`,
     );
   }
-  const kind = destinationKind(type, attrs);
-  if (kind === "none") return { type, attrs };
+  if (destinationKind(output) === "none") return { type, attrs };
   const { dest = "" } = output;
   if (type === "docker" && dest === "") {
-    throw refuse(
+    const file = `${target.name}.tar`;
+    throw refusal(
+      target,
       `output "docker" without "dest" would load the image into a docker daemon, and llbake uses none`,
-      `write an archive and load it: --set ${target.name}.output=type=docker,dest=${target.name}.tar, then docker load -i ${target.name}.tar`,
+      `write an archive and load it: --set ${target.name}.output=type=docker,dest=${file}, then docker load -i ${file}`,
     );
   }
-  if (kind === "dir" && (dest === "" || dest === "-")) {
-    throw refuse(`output "${type}" needs a folder to write to`, `add dest=FOLDER`);
-  }
-  if (dest === "" || dest === "-") {
-    if (stdoutIsTerminal)
-      throw refuse(
-        `output "${type}" would write an archive to the terminal`,
-        `add dest=FILE, or redirect standard output`,
-      );
-    return { type, attrs, dest: "-" };
-  }
-  const path = resolve(cwd, dest);
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat !== undefined && kind === "dir" && !stat.isDirectory())
-    throw refuse(`output folder "${dest}" is a file`, "choose another dest, or remove the file");
-  if (stat !== undefined && kind === "file" && stat.isDirectory())
-    throw refuse(
-      `output file "${dest}" is a folder`,
-      `add a file name, as dest=${dest.replace(/\/$/, "")}/${target.name}.tar`,
+  if (dest !== "" && dest !== "-") return { type, attrs, dest: resolve(cwd, dest) };
+  if (stdoutIsTerminal)
+    throw refusal(
+      target,
+      `output "${type}" would write an archive to the terminal`,
+      "add dest=FILE, or redirect standard output",
     );
-  return { type, attrs, dest: path };
+  return { type, attrs, dest: "-" };
 }
 
 /** What an output writes to: kinds without a destination of their own are `none`. */
-function destinationKind(type: string, attrs: Readonly<Record<string, string>>): "file" | "dir" | "none" {
+function destinationKind({ type, attrs }: OutputEntry): "file" | "dir" | "none" {
   switch (type) {
     case "local":
       return "dir";
@@ -91,7 +117,7 @@ function destinationKind(type: string, attrs: Readonly<Record<string, string>>):
       return "file";
     case "oci":
     case "docker":
-      return attrs["tar"] === undefined || isTrue(attrs["tar"]) || !isFalse(attrs["tar"]) ? "file" : "dir";
+      return parseBoolText(attrs["tar"] ?? "") === false ? "dir" : "file";
     default:
       return "none";
   }
@@ -117,7 +143,7 @@ export function checkStdout(
 const ANNOTATION_TYPE = /^(index|index-descriptor|manifest|manifest-descriptor)(?:\[([A-Za-z0-9_/-]+)\])?$/;
 
 /** `[type[platform],…:]key=value` entries as exporter attributes (`annotation-manifest[linux/amd64].key`). */
-function annotationAttrs(target: BuildTarget, host: Platform): Readonly<Record<string, string>> {
+function annotationAttrs(target: OutputTarget, host: Platform): Readonly<Record<string, string>> {
   const attrs: Record<string, string> = {};
   for (const text of target.annotations) {
     const equals = text.indexOf("=");
@@ -147,12 +173,4 @@ function annotationAttrs(target: BuildTarget, host: Platform): Readonly<Record<s
     }
   }
   return attrs;
-}
-
-function isTrue(text: string | undefined): boolean {
-  return text !== undefined && ["1", "t", "T", "TRUE", "true", "True"].includes(text);
-}
-
-function isFalse(text: string | undefined): boolean {
-  return text !== undefined && ["0", "f", "F", "FALSE", "false", "False"].includes(text);
 }

@@ -2,6 +2,7 @@
 // files and secrets the build lends. The mapping is buildx's (bake.toBuildOpt, build.toSolveOpt, build.loadInputs).
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { isRemote } from "../bakefile/path.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
@@ -10,8 +11,7 @@ import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { createLocalDirs, type LocalDirs, sessionIdOf } from "./localdirs.ts";
 import { frontendOptions, platformsOf } from "./options.ts";
 import { checkStdout, exportsFromTarget } from "./outputs.ts";
-import { isRemoteContext } from "./remote.ts";
-import type { BuildTarget, SecretEntry } from "./target.ts";
+import type { BuildTarget, SecretSource } from "./target.ts";
 
 export interface BuildFacts {
   /** Directory that relative paths of the bake file start from. Absolute. */
@@ -24,7 +24,7 @@ export interface BuildFacts {
 export interface BuildPlan {
   readonly requests: readonly SolveRequest[];
   readonly locals: LocalDirs;
-  readonly secrets: readonly SecretEntry[];
+  readonly secrets: readonly SecretSource[];
   readonly warnings: readonly Diagnostic[];
   /** What a change of which asks for a new build: directories and single files, absolute. */
   readonly inputs: readonly WatchedInput[];
@@ -86,7 +86,7 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
   const options: Record<string, string> = {};
   const links: Record<string, string> = {};
   let sessionId: string;
-  if (isRemoteContext(target.context)) {
+  if (isRemote(target.context)) {
     options["context"] = target.context;
     options["filename"] = target.dockerfile;
     sessionId = sessionIdOf("files", target.context);
@@ -128,7 +128,7 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
       else
         for (const platform of platforms)
           options[`${key}::${formatPlatform(platform)}`] = `input:${value}::${formatPlatform(platform)}`;
-    } else if (isRemoteContext(value) || value.startsWith("docker-image://")) {
+    } else if (isRemote(value) || value.startsWith("docker-image://")) {
       options[key] = value;
     } else if (value.startsWith("oci-layout://")) {
       throw new BakeError(
@@ -215,11 +215,11 @@ function withoutCwd(path: string): string {
 }
 
 /** A session knows a secret by its id alone, so targets of one run must agree on what an id means. */
-function secretsOf(targets: readonly BuildTarget[], cwd: string): readonly SecretEntry[] {
-  const byId = new Map<string, { readonly secret: SecretEntry; readonly target: string }>();
+function secretsOf(targets: readonly BuildTarget[], cwd: string): readonly SecretSource[] {
+  const byId = new Map<string, { readonly secret: SecretSource; readonly target: string }>();
   for (const target of targets) {
     for (const { src, ...rest } of target.secrets) {
-      const secret: SecretEntry = { ...rest, ...(src !== undefined && { src: resolve(cwd, src) }) };
+      const secret: SecretSource = { ...rest, ...(src !== undefined && { src: resolve(cwd, src) }) };
       const known = byId.get(secret.id);
       if (known !== undefined && (known.secret.src !== secret.src || known.secret.env !== secret.env)) {
         throw new BakeError(

@@ -1,4 +1,6 @@
-// What building needs to know of a target: the attributes of a resolved bake target, as plain data.
+// What building needs to know of a target: a resolved bake target with every attribute present, as plain data.
+import type { ResolvedTarget } from "../bakefile/resolve.ts";
+import type { OutputEntry } from "../bakefile/entry.ts";
 
 export interface BuildTarget {
   readonly name: string;
@@ -7,15 +9,16 @@ export interface BuildTarget {
   readonly context: string;
   readonly contexts: Readonly<Record<string, string>>;
   readonly dockerfile: string;
-  readonly dockerfileInline?: string;
+  readonly dockerfileInline: string | undefined;
   readonly args: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: readonly string[];
   readonly tags: readonly string[];
-  readonly target?: string;
+  readonly stage: string;
   readonly platforms: readonly string[];
   readonly outputs: readonly OutputEntry[];
-  readonly secrets: readonly SecretEntry[];
+  readonly secrets: readonly SecretSource[];
+  readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[];
   readonly pull: boolean;
   readonly noCache: boolean;
   readonly noCacheFilter: readonly string[];
@@ -24,21 +27,68 @@ export interface BuildTarget {
   readonly ulimits: readonly string[];
   readonly resources: Readonly<Record<string, string>>;
   readonly extraHosts: Readonly<Record<string, string>>;
-  readonly entitlements: readonly string[];
   readonly call: string;
-  /** Kinds asked for that are not there yet, to be told once: "cache-to", "attest sbom", … */
+  /** What the target asks for that is not there yet: "cache-to", "sbom attestation", … */
   readonly unavailable: readonly string[];
 }
 
-export interface OutputEntry {
-  readonly type: string;
-  readonly dest?: string;
-  readonly attrs: Readonly<Record<string, string>>;
-}
-
-/** A secret from a file or an environment variable. */
-export interface SecretEntry {
+/** A secret from a file or an environment variable; from what its id names when neither is given. */
+export interface SecretSource {
   readonly id: string;
   readonly src?: string;
   readonly env?: string;
+}
+
+export function buildTarget(target: ResolvedTarget): BuildTarget {
+  return {
+    name: target.name,
+    linked: target.linked,
+    context: target.context,
+    contexts: target.contexts ?? {},
+    dockerfile: target.dockerfile,
+    dockerfileInline: target.dockerfileInline || undefined,
+    args: target.args ?? {},
+    labels: target.labels ?? {},
+    annotations: target.annotations ?? [],
+    tags: target.tags ?? [],
+    stage: target.target ?? "",
+    platforms: target.platforms ?? [],
+    outputs: target.output ?? [],
+    secrets: (target.secret ?? []).map(({ id, src, env }) => ({
+      id: id || env || src,
+      ...(src && { src }),
+      ...(env && { env }),
+    })),
+    ssh: target.ssh ?? [],
+    pull: target.pull ?? false,
+    noCache: target.noCache ?? false,
+    noCacheFilter: target.noCacheFilter ?? [],
+    network: target.network ?? "",
+    shmSize: target.shmSize ?? "",
+    ulimits: target.ulimits ?? [],
+    resources: Object.fromEntries(
+      Object.entries(target.resources ?? {}).map(([key, value]) => [key, String(value)]),
+    ),
+    extraHosts: target.extraHosts ?? {},
+    call: target.call ?? "",
+    unavailable: unavailable(target),
+  };
+}
+
+function unavailable({
+  cacheFrom = [],
+  cacheTo = [],
+  attest = [],
+  ssh = [],
+  policy = [],
+  args = {},
+}: ResolvedTarget): readonly string[] {
+  const inline = /^(1|t|true)$/i.test(args["BUILDKIT_INLINE_CACHE"] ?? "");
+  return [
+    ...(cacheFrom.length > 0 ? ["cache-from"] : []),
+    ...(cacheTo.length > 0 || inline ? ["cache-to"] : []),
+    ...attest.flatMap(({ type, disabled }) => (disabled ? [] : [`the ${type} attestation`])),
+    ...(ssh.length > 0 ? ["ssh"] : []),
+    ...(policy.some(({ disabled }) => !disabled) ? ["policy"] : []),
+  ];
 }

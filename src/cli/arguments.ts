@@ -1,5 +1,6 @@
 // Command lines as Go's flag package reads them, made ready for commander: a switch may be given a value
 // (`--push=false`), but never takes the next word; `-f=x` is `-f x`.
+import { parseBoolText } from "../bakefile/csv.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Command, CommanderError } from "commander";
 
@@ -26,15 +27,10 @@ export function normalizeArguments(command: Command, argv: readonly string[]): r
   return out;
 }
 
-const BOOLEANS: Readonly<Record<string, boolean>> = Object.fromEntries([
-  ...["1", "t", "T", "TRUE", "true", "True"].map(word => [word, true] as const),
-  ...["0", "f", "F", "FALSE", "false", "False"].map(word => [word, false] as const),
-]);
-
 /** Reads a switch's value as Go's ParseBool does. @throws BakeError "usage" */
 export function parseSwitch(flag: string): (value: string) => boolean {
   return value => {
-    const parsed = Object.hasOwn(BOOLEANS, value) ? BOOLEANS[value] : undefined;
+    const parsed = parseBoolText(value);
     if (parsed === undefined)
       throw new BakeError("usage", `invalid value "${value}" for ${flag}: expected true or false`);
     return parsed;

@@ -8,6 +8,8 @@ export interface BakeFlags {
   readonly file: readonly string[];
   readonly print?: boolean;
   readonly list?: string;
+  readonly listTargets?: boolean;
+  readonly listVariables?: boolean;
   readonly set: readonly string[];
   readonly var: readonly string[];
   readonly push?: boolean;

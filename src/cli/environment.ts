@@ -2,6 +2,7 @@
 // whether the standard streams are terminals; everything else is given what it needs.
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { isTerminal } from "../progress/renderer.ts";
 
 export interface Environment {
   /** Arguments after the program's name. */
@@ -30,7 +31,7 @@ export function readEnvironment(): Environment {
     stdin,
     stdout,
     stderr,
-    color: stderr.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb",
+    color: isTerminal(stderr) && !env["NO_COLOR"] && env["TERM"] !== "dumb",
     machine: { os: process.platform, arch: process.arch, node: process.versions.node },
   };
 }

@@ -1,0 +1,40 @@
+// `bake [TARGET...]`: list, print, build, or build whenever something changes.
+import { exitCodes } from "../diagnostic/codes.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { renderDiagnostics } from "../diagnostic/render.ts";
+import type { BakeFlags } from "./bakecommand.ts";
+import { loadDefinition, loadDocument } from "./definition.ts";
+import type { CommandContext } from "./program.ts";
+
+/** Gives the exit code. @throws BakeError */
+export async function runBake(
+  names: readonly string[],
+  flags: BakeFlags,
+  context: CommandContext,
+): Promise<number> {
+  const { environment } = context;
+  const listed =
+    flags.list ??
+    (flags.listTargets === true ? "targets" : flags.listVariables === true ? "variables" : undefined);
+  if (listed !== undefined) {
+    if (flags.print === true) throw new BakeError("usage", "--print and --list cannot be used together");
+    const { parseListRequest, printList } = await import("./listing.ts");
+    const request = parseListRequest(listed);
+    const { document } = await loadDocument(flags, environment);
+    environment.stdout.write(printList(request, document));
+    return exitCodes.ok;
+  }
+  if (flags.print === true) {
+    const { printBake } = await import("../bakefile/print.ts");
+    const { resolved, warnings } = await loadDefinition(names, flags, environment);
+    environment.stderr.write(renderDiagnostics(warnings, { color: environment.color }));
+    environment.stdout.write(printBake(resolved));
+    return exitCodes.ok;
+  }
+  if (flags.watch === true) {
+    const { runWatch } = await import("./watchrun.ts");
+    return runWatch(names, flags, context);
+  }
+  const { runBuild } = await import("./buildrun.ts");
+  return runBuild(names, flags, context);
+}

@@ -1,0 +1,92 @@
+// Which bake files a run reads, and reading them.
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { bakeFileNames, discoverBakeFiles } from "../bakefile/discover.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import type { Source } from "../diagnostic/source.ts";
+import { didYouMean } from "../diagnostic/suggest.ts";
+import type { Environment } from "./environment.ts";
+
+/** Reads the files named with `-f`, else those BUILDX_BAKE_FILE names, else those found in the working directory. */
+export async function readBakeFiles(
+  named: readonly string[],
+  environment: Environment,
+): Promise<readonly Source[]> {
+  const names = bakeFileList(named, environment);
+  return Promise.all(names.map(name => readBakeFile(name, environment)));
+}
+
+/** The absolute paths a watcher looks at: the files themselves, or every name that would be found. */
+export function watchedBakeFiles(named: readonly string[], environment: Environment): readonly string[] {
+  const explicit = explicitNames(named, environment);
+  const names = explicit.length > 0 ? explicit.filter(name => name !== "-") : bakeFileNames;
+  return names.map(name => resolve(environment.cwd, withoutScheme(name)));
+}
+
+function explicitNames(named: readonly string[], { env }: Environment): readonly string[] {
+  if (named.length > 0) return named;
+  const separator = env["BUILDX_BAKE_PATH_SEPARATOR"] || ":";
+  const names = (env["BUILDX_BAKE_FILE"] ?? "").split(separator).map(name => name.trim());
+  return names.filter(name => name !== "");
+}
+
+function bakeFileList(named: readonly string[], environment: Environment): readonly string[] {
+  const explicit = explicitNames(named, environment);
+  if (explicit.length > 0) return explicit;
+  const found = discoverBakeFiles(new Set(readdirSync(environment.cwd)));
+  if (found.length > 0) return found;
+  throw new BakeError("file-missing", "there is no bake file in this folder", {
+    hint: `create a docker-bake.hcl, or name a file with -f`,
+  });
+}
+
+async function readBakeFile(name: string, environment: Environment): Promise<Source> {
+  const bytes = name === "-" ? await readAll(environment.stdin) : await readNamed(name, environment);
+  try {
+    return { name, text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
+  } catch (cause) {
+    throw new BakeError("bake-syntax", `"${name}" is not UTF-8 text`, { cause });
+  }
+}
+
+async function readNamed(name: string, { cwd }: Environment): Promise<Uint8Array> {
+  const path = resolve(cwd, withoutScheme(name));
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "EISDIR")
+      throw new BakeError("file-missing", `the bake file "${name}" is a folder`, {
+        hint: "name a file in it",
+        cause,
+      });
+    if (code !== "ENOENT" && code !== "ENOTDIR")
+      throw new BakeError("file-missing", `the bake file "${name}" cannot be read`, { cause });
+    throw new BakeError("file-missing", `there is no bake file "${name}"`, {
+      hint: nearestFile(path),
+      cause,
+    });
+  }
+}
+
+function nearestFile(path: string): string | undefined {
+  try {
+    return didYouMean(basename(path), readdirSync(dirname(path)));
+  } catch {
+    // The folder is missing too: there is nothing to suggest.
+    return undefined;
+  }
+}
+
+/** `cwd://x` is `x`: the form that names a local file even beside a remote definition. */
+function withoutScheme(name: string): string {
+  return name.startsWith("cwd://") ? name.slice("cwd://".length) : name;
+}
+
+/** Everything a stream has to give. */
+export async function readAll(stream: AsyncIterable<unknown>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) pieces.push(Buffer.isBuffer(piece) ? piece : Buffer.from(String(piece)));
+  return Buffer.concat(pieces);
+}

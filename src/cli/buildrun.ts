@@ -1,0 +1,79 @@
+// One build of targets with its progress: what `bake` does when it is not asked to print, list or watch.
+import { resolve } from "node:path";
+import { buildTargets } from "../build/buildtargets.ts";
+import { writeMetadata } from "../build/report.ts";
+import { type BuildPlan, requestsFromTargets } from "../build/requests.ts";
+import { exitCodes } from "../diagnostic/codes.ts";
+import type { Engine } from "../engine/engine.ts";
+import { chooseProgressMode, createRenderer, isTerminal, type ProgressMode } from "../progress/renderer.ts";
+import type { BakeFlags } from "./bakecommand.ts";
+import { createCredentials } from "./credentials.ts";
+import { type Definition, hostPlatform, loadDefinition } from "./definition.ts";
+import { createEngine } from "./engine.ts";
+import type { Environment } from "./environment.ts";
+import type { CommandContext } from "./program.ts";
+
+/** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
+export async function runBuild(
+  names: readonly string[],
+  flags: BakeFlags,
+  { environment, signal }: CommandContext,
+): Promise<number> {
+  const mode = progressMode(flags, environment);
+  const definition = await loadDefinition(names, flags, environment);
+  const plan = planFromDefinition(definition, environment);
+  await using engine = await createEngine(flags, environment);
+  await buildPlan(plan, definition, { engine, flags, environment, mode, signal });
+  return exitCodes.ok;
+}
+
+/** The progress mode that flags and environment ask for. @throws BakeError "usage" */
+export function progressMode(
+  { progress }: { readonly progress?: string },
+  { env, stderr }: Environment,
+): ProgressMode {
+  return chooseProgressMode(progress ?? env["BUILDKIT_PROGRESS"] ?? "auto", stderr);
+}
+
+/** What is to be built. @throws BakeError when a target cannot be built as described */
+export function planFromDefinition({ targets }: Definition, environment: Environment): BuildPlan {
+  return requestsFromTargets(targets, {
+    cwd: environment.cwd,
+    platform: hostPlatform(environment),
+    stdoutIsTerminal: isTerminal(environment.stdout),
+  });
+}
+
+export interface BuildRun {
+  readonly engine: Engine;
+  readonly flags: Pick<BakeFlags, "metadataFile">;
+  readonly environment: Environment;
+  readonly mode: ProgressMode;
+  readonly signal: AbortSignal;
+}
+
+/** Builds a plan, showing progress on standard error. @throws BakeError */
+export async function buildPlan(
+  plan: BuildPlan,
+  { warnings }: Definition,
+  { engine, flags, environment, mode, signal }: BuildRun,
+): Promise<void> {
+  const renderer = await createRenderer(mode, environment.stderr, {
+    showTargets: plan.requests.length > 1,
+    color: environment.color,
+  });
+  try {
+    for (const diagnostic of warnings) renderer.emit({ type: "warning", diagnostic });
+    const reports = await buildTargets(plan, {
+      engine,
+      credentials: createCredentials(environment),
+      env: environment.env,
+      emit: renderer.emit,
+      signal,
+    });
+    if (flags.metadataFile !== undefined)
+      await writeMetadata(resolve(environment.cwd, flags.metadataFile), reports);
+  } finally {
+    await renderer.close();
+  }
+}

@@ -1,0 +1,96 @@
+// `bake debug …`: looks into what builds are made of.
+import { exitCodes } from "../diagnostic/codes.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { collect } from "./arguments.ts";
+import type { DefineCommand } from "./program.ts";
+
+interface DebugLlbFlags {
+  readonly file: readonly string[];
+  readonly set: readonly string[];
+  readonly var: readonly string[];
+  readonly case?: string;
+  readonly raw?: boolean;
+  readonly root?: string;
+}
+
+export const defineDebugLlb: DefineCommand = (command, { environment, signal }, done) => {
+  command
+    .usage("[OPTIONS] [TARGET...]")
+    .description("Print the LLB of targets, one JSON object a vertex and line, without building them.")
+    .argument("[target...]", "targets and groups", ["default"])
+    .option("-f, --file <path>", "bake file to read; may be repeated", collect, [])
+    .option("--set <override>", "override a target's value; may be repeated", collect, [])
+    .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect, [])
+    .option("--raw", "write the definition of a single target and platform as bytes (pb.Definition)")
+    .option(
+      "--case <file>",
+      "lower the Dockerfile of a test case instead and print what came out as one JSON object",
+    )
+    .option("--root <dir>", "folder for the cache and other state")
+    .action(async (names: readonly string[], flags: DebugLlbFlags) => {
+      if (flags.case !== undefined) {
+        environment.stdout.write(await lowerCaseFile(flags.case, signal));
+        return done(exitCodes.ok);
+      }
+      const [
+        { loadDefinition },
+        { planFromDefinition },
+        { createEngine },
+        { createCredentials },
+        { sessionFromPlan },
+        { dumpDefinition },
+      ] = await Promise.all([
+        import("./definition.ts"),
+        import("./buildrun.ts"),
+        import("./engine.ts"),
+        import("./credentials.ts"),
+        import("../build/buildtargets.ts"),
+        import("../llb/dump.ts"),
+      ]);
+      const plan = planFromDefinition(
+        await loadDefinition(names, { ...flags, allow: [] }, environment),
+        environment,
+      );
+      const session = sessionFromPlan(plan, {
+        credentials: createCredentials(environment),
+        env: environment.env,
+      });
+      await using engine = await createEngine(flags, environment);
+      const lowered = await engine.lower(plan.requests, { session, emit: () => undefined, signal });
+      const definitions = lowered.flatMap(({ images }) => images.map(({ definition }) => definition));
+      if (flags.raw === true) {
+        const [only] = definitions;
+        if (only === undefined || definitions.length > 1)
+          throw new BakeError("usage", `--raw writes one definition, and there are ${definitions.length}`, {
+            hint: "name one target and one platform",
+          });
+        const { writeDefinition } = await import("../llb/marshal.ts");
+        environment.stdout.write(writeDefinition(only));
+      } else {
+        for (const definition of definitions)
+          for (const line of dumpDefinition(definition)) environment.stdout.write(`${line}\n`);
+      }
+      done(exitCodes.ok);
+    });
+};
+
+export const defineDumpLlb: DefineCommand = (command, { environment }, done) => {
+  command
+    .usage("[OPTIONS] < definition")
+    .description(
+      "Print an LLB definition (pb.Definition) read from standard input, one JSON object an op and line.",
+    )
+    .option("--dot", "print a graph for Graphviz instead")
+    .action(async ({ dot }: { readonly dot?: boolean }) => {
+      const { readStdinDefinition } = await import("./buildllb.ts");
+      const { dumpDefinition, dumpDot } = await import("../llb/dump.ts");
+      const definition = await readStdinDefinition(environment, "debug dump-llb");
+      for (const line of dot === true ? dumpDot(definition) : dumpDefinition(definition))
+        environment.stdout.write(`${line}\n`);
+      done(exitCodes.ok);
+    });
+};
+
+async function lowerCaseFile(_path: string, _signal: AbortSignal): Promise<string> {
+  throw new BakeError("not-supported", "test cases cannot be lowered yet");
+}

@@ -1,0 +1,113 @@
+// From flags to the targets of a run: bake files read and evaluated, overrides applied, everything checked that can be
+// told without building.
+import { randomBytes } from "node:crypto";
+import { isRemote } from "../bakefile/path.ts";
+import { type BakeDocument, loadBakeFiles } from "../bakefile/load.ts";
+import { parseBoolText, parseCsvFields } from "../bakefile/csv.ts";
+import { type ResolvedBake, resolveTargets } from "../bakefile/resolve.ts";
+import { checkTarget } from "../build/check.ts";
+import { type BuildTarget, buildTarget } from "../build/target.ts";
+import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { type Platform, platformFromNode } from "../oci/platform.ts";
+import { isTerminal } from "../progress/renderer.ts";
+import type { BakeFlags } from "./bakecommand.ts";
+import { readBakeFiles } from "./bakefiles.ts";
+import { checkEntitlements } from "./entitlements.ts";
+import type { Environment } from "./environment.ts";
+
+export interface Definition {
+  readonly resolved: ResolvedBake;
+  readonly targets: readonly BuildTarget[];
+  readonly warnings: readonly Diagnostic[];
+}
+
+export type DefinitionFlags = Partial<BakeFlags> & Pick<BakeFlags, "file" | "set" | "var" | "allow">;
+
+/** The evaluated bake files. @throws BakeError with every problem found */
+export async function loadDocument(
+  flags: DefinitionFlags,
+  environment: Environment,
+): Promise<{ readonly document: BakeDocument; readonly warnings: readonly Diagnostic[] }> {
+  const loaded = loadBakeFiles({
+    files: await readBakeFiles(flags.file, environment),
+    env: environment.env,
+    vars: flags.var,
+    hostPlatform: hostPlatform(environment),
+    now: () => new Date(),
+    randomBytes: () => randomBytes(16),
+  });
+  return { document: expectValue(loaded), warnings: loaded.diagnostics };
+}
+
+/** The targets of a run. @throws BakeError with every problem found */
+export async function loadDefinition(
+  names: readonly string[],
+  flags: DefinitionFlags,
+  environment: Environment,
+): Promise<Definition> {
+  const remote = names.find(name => isRemote(name));
+  if (remote !== undefined) {
+    throw new BakeError("not-supported", `bake files at a URL are not available yet: "${remote}"`, {
+      hint: "clone the repository and run bake in it",
+    });
+  }
+  checkEntitlements(flags.allow);
+  const overrides = [...flags.set, ...overridesFromFlags(flags)];
+  const { document, warnings } = await loadDocument(flags, environment);
+  const resolution = resolveTargets(document, { targets: names, overrides });
+  const resolved = expectValue(resolution);
+  const targets = [...resolved.targets.values()].map(buildTarget);
+  const facts = {
+    cwd: environment.cwd,
+    env: environment.env,
+    stdoutIsTerminal: isTerminal(environment.stdout),
+    platform: hostPlatform(environment),
+  };
+  for (const target of targets) checkTarget(target, facts);
+  return { resolved, targets, warnings: [...warnings, ...resolution.diagnostics] };
+}
+
+/** The platform of this machine. */
+export function hostPlatform({ machine }: Environment): Platform {
+  return platformFromNode(machine.os, machine.arch);
+}
+
+function expectValue<T>({ value, diagnostics }: Diagnosed<T>): T {
+  if (value === undefined || diagnostics.some(({ severity }) => severity === "error"))
+    throw BakeError.ofDiagnostics(diagnostics);
+  return value;
+}
+
+/** The overrides that other flags stand for; they follow the user's own, so a flag beats a `--set` of the same key. */
+function overridesFromFlags(flags: DefinitionFlags): readonly string[] {
+  const call = flags.check === true ? "lint" : callName(flags.call ?? "");
+  return [
+    ...(flags.push === true ? ["*.push=true"] : []),
+    ...(flags.load === true ? ["*.load=true"] : []),
+    ...(call === "" ? [] : [`*.call=${call}`]),
+    ...(flags.noCache === undefined ? [] : [`*.no-cache=${flags.noCache}`]),
+    ...(flags.pull === undefined ? [] : [`*.pull=${flags.pull}`]),
+    ...(flags.sbom ? [`*.attest=${attestation("sbom", flags.sbom)}`] : []),
+    ...(flags.provenance ? [`*.attest=${attestation("provenance", flags.provenance)}`] : []),
+    ...(flags.policy ?? []).map(policy => `*.policy+=${policy}`),
+  ];
+}
+
+/** `--call` takes `name[,format=json][,ignorestatus=bool]`; only the name is an override. */
+function callName(text: string): string {
+  if (text === "") return "";
+  const [name = "", ...options] = parseCsvFields(text);
+  for (const option of options) {
+    if (/^(?:format|ignorestatus)=/.test(option)) continue;
+    throw new BakeError("usage", `invalid option "${option}" of --call`, {
+      hint: "format=json and ignorestatus=true are known",
+    });
+  }
+  return name === "check" ? "lint" : name === "build" ? "" : name;
+}
+
+function attestation(type: string, value: string): string {
+  const enabled = parseBoolText(value);
+  return enabled === undefined ? `type=${type},${value}` : `type=${type},disabled=${!enabled}`;
+}

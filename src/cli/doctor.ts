@@ -1,0 +1,180 @@
+// `bake doctor`: what this machine can do, and the command that mends what it cannot.
+import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { exitCodes } from "../diagnostic/codes.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { type EngineFlags, rootPath } from "./engine.ts";
+import type { Environment } from "./environment.ts";
+import { findExecutable, runCommand } from "./process.ts";
+import type { DefineCommand } from "./program.ts";
+
+type Finding =
+  | { readonly state: "ok"; readonly text: string }
+  /** Builds work, but less well. */
+  | { readonly state: "note"; readonly text: string; readonly fix?: string }
+  | { readonly state: "missing"; readonly text: string; readonly fix: string };
+
+interface Check {
+  readonly name: string;
+  readonly look: (flags: EngineFlags, environment: Environment, signal: AbortSignal) => Promise<Finding>;
+}
+
+const RUNTIMES = ["crun", "runc", "youki"];
+const MIN_NODE = [20, 20] as const;
+
+const checks: readonly Check[] = [
+  { name: "system", look: checkSystem },
+  { name: "node", look: checkNode },
+  { name: "user", look: checkUser },
+  { name: "native calls", look: checkKoffi },
+  { name: "runtime", look: checkRuntime },
+  { name: "state folder", look: checkState },
+  { name: "overlay", look: checkOverlay },
+  { name: "emulation", look: checkEmulation },
+];
+
+export const defineDoctor: DefineCommand = (command, { environment, signal }, done) => {
+  command
+    .description(
+      "Check what this machine can do, and say how to fix what it cannot. Ends with 1 when something needed is missing.",
+    )
+    .option("--root <dir>", "folder for the cache and other state")
+    .option("--oci-runtime <path>", "OCI runtime to use")
+    .action(async (flags: EngineFlags) => {
+      let missing = 0;
+      for (const { name, look } of checks) {
+        const finding = await look(flags, environment, signal);
+        const mark = finding.state === "ok" ? "ok  " : finding.state === "note" ? "note" : "FAIL";
+        environment.stdout.write(`${mark}  ${name.padEnd(13)} ${finding.text}\n`);
+        if (finding.state !== "ok" && finding.fix !== undefined)
+          environment.stdout.write(`${" ".repeat(20)}fix: ${finding.fix}\n`);
+        if (finding.state === "missing") missing++;
+      }
+      done(missing === 0 ? exitCodes.ok : exitCodes.failure);
+    });
+};
+
+async function checkSystem(_flags: EngineFlags, { machine }: Environment): Promise<Finding> {
+  if (machine.os !== "linux")
+    return {
+      state: "missing",
+      text: `${machine.os}: steps run in Linux containers`,
+      fix: "run bake on Linux, or in a Linux virtual machine",
+    };
+  return { state: "ok", text: `linux/${machine.arch}, ${availableParallelism()} processors` };
+}
+
+async function checkNode(_flags: EngineFlags, { machine }: Environment): Promise<Finding> {
+  const [major = 0, minor = 0] = machine.node.split(".").map(Number);
+  const enough = major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
+  if (!enough)
+    return {
+      state: "missing",
+      text: `${machine.node} is too old`,
+      fix: `install Node ${MIN_NODE.join(".")} or newer`,
+    };
+  return { state: "ok", text: machine.node };
+}
+
+async function checkUser(): Promise<Finding> {
+  if (process.getuid?.() === 0) return { state: "ok", text: "root" };
+  return {
+    state: "missing",
+    text: "not root: containers and mounts are refused to this user",
+    fix: "sudo bake …",
+  };
+}
+
+async function checkKoffi(): Promise<Finding> {
+  try {
+    const { loadLibc } = await import("../content/libc.ts");
+    await loadLibc();
+    return { state: "ok", text: "koffi loads" };
+  } catch (thrown) {
+    return {
+      state: "missing",
+      text: BakeError.from(thrown).message,
+      fix: "npm install koffi, with optional dependencies",
+    };
+  }
+}
+
+async function checkRuntime(
+  { ociRuntime }: EngineFlags,
+  { env, cwd }: Environment,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const wanted = ociRuntime ?? env["LLBAKE_OCI_RUNTIME"];
+  const names = wanted === undefined ? RUNTIMES : [wanted];
+  for (const name of names) {
+    const path = findExecutable(name, { cwd, path: env["PATH"] ?? "" });
+    if (path === undefined) continue;
+    const { exitCode, stdout, stderr } = await runCommand(path, ["--version"], { signal });
+    const [first = ""] = stdout.toString().split("\n");
+    if (exitCode === 0) return { state: "ok", text: `${first} (${path})` };
+    return {
+      state: "missing",
+      text: `${path} does not run: ${stderr.trim()}`,
+      fix: "reinstall it, or name another with --oci-runtime",
+    };
+  }
+  return {
+    state: "missing",
+    text: `none of ${names.join(", ")} is on PATH`,
+    fix: "apt-get install crun (or runc)",
+  };
+}
+
+async function checkState(flags: EngineFlags, environment: Environment): Promise<Finding> {
+  const path = rootPath(flags, environment);
+  try {
+    const { openStateRoot } = await import("../content/root.ts");
+    await openStateRoot(path);
+    return { state: "ok", text: path };
+  } catch (thrown) {
+    const { message, diagnostics } = BakeError.from(thrown);
+    return {
+      state: "missing",
+      text: message,
+      fix: diagnostics[0]?.hint ?? "choose another with --root or LLBAKE_ROOT",
+    };
+  }
+}
+
+async function checkOverlay(flags: EngineFlags, environment: Environment): Promise<Finding> {
+  try {
+    const [{ openStateRoot }, { openOwner }, { openSnapshots }] = await Promise.all([
+      import("../content/root.ts"),
+      import("../content/lease.ts"),
+      import("../snapshot/open.ts"),
+    ]);
+    await using owner = await openOwner(await openStateRoot(rootPath(flags, environment)));
+    const root = await openStateRoot(rootPath(flags, environment));
+    const { overlayProblem } = await openSnapshots(root, owner);
+    if (overlayProblem === undefined) return { state: "ok", text: "mounts work in the state folder" };
+    return {
+      state: "note",
+      text: `snapshots are copied: ${overlayProblem}`,
+      fix: "put --root on ext4 or xfs, and not in another overlay",
+    };
+  } catch (thrown) {
+    return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };
+  }
+}
+
+const EMULATED = ["aarch64", "arm", "riscv64", "ppc64le", "s390x", "x86_64"];
+
+async function checkEmulation(_flags: EngineFlags, { env, cwd, machine }: Environment): Promise<Finding> {
+  const found = EMULATED.filter(
+    arch => findExecutable(`qemu-${arch}-static`, { cwd, path: env["PATH"] ?? "" }) !== undefined,
+  );
+  const registered =
+    existsSync("/proc/sys/fs/binfmt_misc/status") &&
+    readFileSync("/proc/sys/fs/binfmt_misc/status", "utf8").startsWith("enabled");
+  if (found.length > 0) return { state: "ok", text: `qemu for ${found.join(", ")}` };
+  return {
+    state: "note",
+    text: `only ${machine.arch} steps can run${registered ? ", but for what binfmt_misc knows" : ""}`,
+    fix: "apt-get install qemu-user-static",
+  };
+}
