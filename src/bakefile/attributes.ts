@@ -89,7 +89,10 @@ export interface AttributeRow<V> {
 type Table = { readonly [F in Field]: AttributeRow<FieldValue<F>> };
 
 const replace = <T>(_base: T | undefined, next: T): T => next;
-const append = <T>(base: readonly T[] | undefined, next: readonly T[]): readonly T[] => [...(base ?? []), ...next];
+const append = <T>(base: readonly T[] | undefined, next: readonly T[]): readonly T[] => [
+  ...(base ?? []),
+  ...next,
+];
 const keep = <T>(value: T): T => value;
 const nullOf = (type: Type): Value => ({ kind: "null", type });
 const printList = (value: readonly unknown[]): unknown => (value.length === 0 ? undefined : value);
@@ -104,7 +107,10 @@ function readString(value: Value): string | undefined {
   return text.kind === "string" ? text.value : undefined;
 }
 
-function textRow(name: string, { merge = replace<string>, print = keep as (text: string) => unknown, required = false } = {}): AttributeRow<string> {
+function textRow(
+  name: string,
+  { merge = replace<string>, print = keep as (text: string) => unknown, required = false } = {},
+): AttributeRow<string> {
   return {
     name,
     read: value => {
@@ -140,14 +146,19 @@ export function distinct(items: readonly string[]): readonly string[] {
 function readStrings(value: Value): readonly string[] | undefined {
   const list = convert(value, { kind: "list", element: STRING });
   return unwrapItems(list)?.map(item => {
-    if (item.kind !== "string") throw new BakeError("bake-schema", "a list of strings must not have null in it");
+    if (item.kind !== "string")
+      throw new BakeError("bake-schema", "a list of strings must not have null in it");
     return item.value;
   });
 }
 
 function listRow(
   name: string,
-  { merge = append<string>, normalize = distinct as (items: readonly string[]) => readonly string[] | undefined, print = printList as (items: readonly string[]) => unknown } = {},
+  {
+    merge = append<string>,
+    normalize = distinct as (items: readonly string[]) => readonly string[] | undefined,
+    print = printList as (items: readonly string[]) => unknown,
+  } = {},
 ): AttributeRow<readonly string[]> {
   return {
     name,
@@ -156,7 +167,9 @@ function listRow(
     normalize,
     print,
     toValue: value =>
-      value === undefined ? nullOf({ kind: "list", element: STRING }) : listValue(STRING, value.map(stringValue)),
+      value === undefined
+        ? nullOf({ kind: "list", element: STRING })
+        : listValue(STRING, value.map(stringValue)),
   };
 }
 
@@ -179,7 +192,8 @@ export function setOwn<T>(record: Record<string, T>, key: string, value: T): voi
 
 export function mergeMaps(base: StringMap | undefined, next: StringMap): StringMap {
   const out: Record<string, string> = {};
-  for (const map of [base ?? {}, next]) for (const [key, value] of Object.entries(map)) setOwn(out, key, value);
+  for (const map of [base ?? {}, next])
+    for (const [key, value] of Object.entries(map)) setOwn(out, key, value);
   return out;
 }
 
@@ -192,12 +206,17 @@ function mapRow(name: string, { nullable = true, escape = true } = {}): Attribut
     print: value => {
       const entries = Object.entries(value);
       if (entries.length === 0) return undefined;
-      return sortedRecord(Object.fromEntries(entries.map(([key, text]) => [key, escape ? escapeTemplate(text) : text])));
+      return sortedRecord(
+        Object.fromEntries(entries.map(([key, text]) => [key, escape ? escapeTemplate(text) : text])),
+      );
     },
     toValue: value =>
       value === undefined
         ? nullOf({ kind: "map", element: STRING })
-        : mapValue(STRING, Object.entries(value).map(([key, text]) => [key, stringValue(text)] as const)),
+        : mapValue(
+            STRING,
+            Object.entries(value).map(([key, text]) => [key, stringValue(text)] as const),
+          ),
   };
 }
 
@@ -225,13 +244,20 @@ export function lastById<T>(items: readonly T[], id: (item: T) => string): reado
   return [...found.values()];
 }
 
-const noneIfEmpty = <T>(items: readonly T[]): readonly T[] | undefined => (items.length === 0 ? undefined : items);
-const attrKey = (value: { readonly type: string; readonly dest?: string | undefined; readonly attrs: entry.Attributes }): string =>
-  JSON.stringify([value.type, value.dest, Object.entries(sortedRecord(value.attrs))]);
+const noneIfEmpty = <T>(items: readonly T[]): readonly T[] | undefined =>
+  items.length === 0 ? undefined : items;
+const attrKey = (value: {
+  readonly type: string;
+  readonly dest?: string | undefined;
+  readonly attrs: entry.Attributes;
+}): string => JSON.stringify([value.type, value.dest, Object.entries(sortedRecord(value.attrs))]);
 
 const MAP_OF_STRINGS: Type = { kind: "map", element: STRING };
 const attrsValue = (fields: Readonly<Record<string, string>>): Value =>
-  mapValue(STRING, Object.entries(fields).map(([key, text]) => [key, stringValue(text)] as const));
+  mapValue(
+    STRING,
+    Object.entries(fields).map(([key, text]) => [key, stringValue(text)] as const),
+  );
 
 export function normalizeOutputs(items: readonly entry.OutputEntry[]): readonly entry.OutputEntry[] {
   return dropEqual(items, attrKey);
@@ -241,7 +267,10 @@ export function normalizeCaches(items: readonly entry.CacheEntry[]): readonly en
   return dropEqual(items, attrKey);
 }
 
-function cacheRow(name: string, merge: AttributeRow<readonly entry.CacheEntry[]>["merge"]): AttributeRow<readonly entry.CacheEntry[]> {
+function cacheRow(
+  name: string,
+  merge: AttributeRow<readonly entry.CacheEntry[]>["merge"],
+): AttributeRow<readonly entry.CacheEntry[]> {
   return {
     name,
     read: value => entry.entryItems(value).flatMap(entry.cachesFromValue),
@@ -249,7 +278,10 @@ function cacheRow(name: string, merge: AttributeRow<readonly entry.CacheEntry[]>
     normalize: items => noneIfEmpty(normalizeCaches(items)),
     print: items => printList(items.map(item => sortedRecord({ ...item.attrs, type: item.type }))),
     toValue: items =>
-      listValue(MAP_OF_STRINGS, (items ?? []).map(item => attrsValue({ ...item.attrs, type: item.type }))),
+      listValue(
+        MAP_OF_STRINGS,
+        (items ?? []).map(item => attrsValue({ ...item.attrs, type: item.type })),
+      ),
   };
 }
 
@@ -258,7 +290,10 @@ const RESOURCE_NUMBERS = ["cpu-shares", "cpu-period", "cpu-quota"] as const;
 
 function readResources(value: Value): Resources {
   if (!("entries" in value)) {
-    throw new BakeError("bake-schema", value.kind === "null" ? "null is not allowed here" : `expected an object, found ${describe(value)}`);
+    throw new BakeError(
+      "bake-schema",
+      value.kind === "null" ? "null is not allowed here" : `expected an object, found ${describe(value)}`,
+    );
   }
   const out: Record<string, string | number> = {};
   for (const key of RESOURCE_TEXTS) {
@@ -281,7 +316,8 @@ function readResources(value: Value): Resources {
 export function setResource(base: Resources | undefined, key: string, value: string): Resources {
   if (RESOURCE_TEXTS.some(name => name === key)) return { ...base, [key]: value };
   if (RESOURCE_NUMBERS.some(name => name === key)) {
-    if (!/^[+-]?\d+$/.test(value)) throw new BakeError("bake-resolve", `"${value}" is no whole number for resources.${key}`);
+    if (!/^[+-]?\d+$/.test(value))
+      throw new BakeError("bake-resolve", `"${value}" is no whole number for resources.${key}`);
     return { ...base, [key]: Number(value) };
   }
   throw new BakeError("bake-resolve", `unknown resource "${key}"`);
@@ -301,12 +337,16 @@ export const attributeTable: Table = {
     normalize: items => noneIfEmpty(lastById(items, item => item.type)),
     print: items =>
       printList(
-        items.map(item => sortedRecord<unknown>({ ...item.attrs, type: item.type, ...(item.disabled && { disabled: true }) })),
+        items.map(item =>
+          sortedRecord<unknown>({ ...item.attrs, type: item.type, ...(item.disabled && { disabled: true }) }),
+        ),
       ),
     toValue: items =>
       listValue(
         MAP_OF_STRINGS,
-        (items ?? []).map(item => attrsValue({ ...item.attrs, type: item.type, ...(item.disabled && { disabled: "true" }) })),
+        (items ?? []).map(item =>
+          attrsValue({ ...item.attrs, type: item.type, ...(item.disabled && { disabled: "true" }) }),
+        ),
       ),
   },
   context: textRow("context"),
@@ -332,13 +372,28 @@ export const attributeTable: Table = {
     normalize: items => noneIfEmpty(lastById(items, item => item.id)),
     print: items =>
       printList(
-        items.map(({ id, src, env }) => ({ ...(id !== "" && { id }), ...(src !== "" && { src }), ...(env !== "" && { env }) })),
+        items.map(({ id, src, env }) => ({
+          ...(id !== "" && { id }),
+          ...(src !== "" && { src }),
+          ...(env !== "" && { env }),
+        })),
       ),
     toValue: items =>
       listValue(
-        { kind: "object", attributes: new Map([["env", STRING], ["id", STRING], ["src", STRING]]) },
+        {
+          kind: "object",
+          attributes: new Map([
+            ["env", STRING],
+            ["id", STRING],
+            ["src", STRING],
+          ]),
+        },
         (items ?? []).map(({ id, src, env }) =>
-          objectValue([["id", stringValue(id)], ["src", stringValue(src)], ["env", stringValue(env)]]),
+          objectValue([
+            ["id", stringValue(id)],
+            ["src", stringValue(src)],
+            ["env", stringValue(env)],
+          ]),
         ),
       ),
   },
@@ -348,12 +403,23 @@ export const attributeTable: Table = {
     merge: (base, next) => lastById(append(base, next), item => item.id),
     normalize: items => noneIfEmpty(lastById(items, item => item.id)),
     print: items =>
-      printList(items.map(({ id, paths }) => ({ ...(id !== "" && { id }), ...(paths.length > 0 && { paths }) }))),
+      printList(
+        items.map(({ id, paths }) => ({ ...(id !== "" && { id }), ...(paths.length > 0 && { paths }) })),
+      ),
     toValue: items =>
       listValue(
-        { kind: "object", attributes: new Map<string, Type>([["id", STRING], ["paths", { kind: "list", element: STRING }]]) },
+        {
+          kind: "object",
+          attributes: new Map<string, Type>([
+            ["id", STRING],
+            ["paths", { kind: "list", element: STRING }],
+          ]),
+        },
         (items ?? []).map(({ id, paths }) =>
-          objectValue([["id", stringValue(id)], ["paths", listValue(STRING, paths.map(stringValue))]]),
+          objectValue([
+            ["id", stringValue(id)],
+            ["paths", listValue(STRING, paths.map(stringValue))],
+          ]),
         ),
       ),
   },
@@ -365,7 +431,13 @@ export const attributeTable: Table = {
     normalize: items => noneIfEmpty(normalizeOutputs(items)),
     print: items =>
       printList(
-        items.map(item => sortedRecord({ ...item.attrs, type: item.type, ...(item.dest !== undefined && { dest: item.dest }) })),
+        items.map(item =>
+          sortedRecord({
+            ...item.attrs,
+            type: item.type,
+            ...(item.dest !== undefined && { dest: item.dest }),
+          }),
+        ),
       ),
     toValue: items =>
       listValue(
@@ -386,7 +458,13 @@ export const attributeTable: Table = {
     normalize: keep,
     print: value => {
       const out: Record<string, unknown> = {};
-      for (const key of ["memory", "memory-swap", ...RESOURCE_NUMBERS, "cpuset-cpus", "cpuset-mems"] as const) {
+      for (const key of [
+        "memory",
+        "memory-swap",
+        ...RESOURCE_NUMBERS,
+        "cpuset-cpus",
+        "cpuset-mems",
+      ] as const) {
         if (value[key] !== undefined) out[key] = value[key];
       }
       return out;
@@ -417,10 +495,16 @@ export const attributeTable: Table = {
 
 export const fields = Object.keys(attributeTable) as readonly Field[];
 
-export const fieldOfName: ReadonlyMap<string, Field> = new Map(fields.map(field => [attributeTable[field].name, field]));
+export const fieldOfName: ReadonlyMap<string, Field> = new Map(
+  fields.map(field => [attributeTable[field].name, field]),
+);
 
 /** Applies one row's function to one field; keeps the type relation between them in one place. */
-export function mergeField<F extends Field>(into: TargetFields, from: Readonly<TargetFields>, field: F): void {
+export function mergeField<F extends Field>(
+  into: TargetFields,
+  from: Readonly<TargetFields>,
+  field: F,
+): void {
   const next: FieldValue<F> | undefined = from[field];
   if (next === undefined) return;
   const base: FieldValue<F> | undefined = into[field];

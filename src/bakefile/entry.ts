@@ -86,7 +86,8 @@ export function parseCaches(text: string): readonly CacheEntry[] {
     if (key.toLowerCase() === "type") type = value;
     else attrs[key.toLowerCase()] = value;
   }
-  if (type === "") throw problem(`the cache "${text}" has no type`, 'for example "type=registry,ref=example.com/app:cache"');
+  if (type === "")
+    throw problem(`the cache "${text}" has no type`, 'for example "type=registry,ref=example.com/app:cache"');
   return [{ type, attrs }];
 }
 
@@ -168,7 +169,10 @@ export function entryItems(value: Value): readonly Value[] {
   const items = value.kind === "list" || value.kind === "tuple" ? unwrapItems(value) : undefined;
   if (items === undefined) {
     const hint = value.kind === "string" ? "put it in brackets" : undefined;
-    throw problem(value.kind === "null" ? "null is not allowed here" : `expected a list, found ${describe(value)}`, hint);
+    throw problem(
+      value.kind === "null" ? "null is not allowed here" : `expected a list, found ${describe(value)}`,
+      hint,
+    );
   }
   return items.filter(item => !(item.kind === "string" && item.value === ""));
 }
@@ -202,7 +206,11 @@ export function cachesFromValue(value: Value): readonly CacheEntry[] {
 export function attestFromValue(value: Value): AttestEntry {
   if (value.kind === "string") return parseAttest(value.value);
   const { type = "", disabled, ...attrs } = stringFields(value);
-  return { type, disabled: disabled === undefined ? false : expectBool(disabled, `disabled=${disabled}`), attrs };
+  return {
+    type,
+    disabled: disabled === undefined ? false : expectBool(disabled, `disabled=${disabled}`),
+    attrs,
+  };
 }
 
 /** The named attributes of an object; further ones are ignored. */
@@ -225,17 +233,24 @@ export function sshFromValue(value: Value): SshEntry {
   const paths = "entries" in value ? value.entries.get("paths") : undefined;
   if (paths === undefined || paths.kind === "null") return { id, paths: [] };
   const list = convert(paths, { kind: "list", element: STRING });
-  return { id, paths: (unwrapItems(list) ?? []).flatMap(item => (item.kind === "string" ? [item.value] : [])) };
+  return {
+    id,
+    paths: (unwrapItems(list) ?? []).flatMap(item => (item.kind === "string" ? [item.value] : [])),
+  };
 }
 
 export function policyFromValue(value: Value): PolicyEntry {
   if (value.kind === "string") return parsePolicy(value.value);
-  if (!("entries" in value)) throw problem(`expected an object or a string, found a ${typeName(typeOf(value))}`);
+  if (!("entries" in value))
+    throw problem(`expected an object or a string, found a ${typeName(typeOf(value))}`);
   const fields: [string, string][] = [];
   for (const [key, item] of value.entries) {
     if (item.kind === "null") continue;
     if (item.kind === "bool" || item.kind === "string" || item.kind === "number") {
-      const text = convert(key === "reset" || key === "disabled" || key === "strict" ? convert(item, BOOL) : item, STRING);
+      const text = convert(
+        key === "reset" || key === "disabled" || key === "strict" ? convert(item, BOOL) : item,
+        STRING,
+      );
       if (text.kind === "string") fields.push([key, text.value]);
     } else throw problem(`the value of "${key}" of a policy must be a string or a bool`);
   }

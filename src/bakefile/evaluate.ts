@@ -4,7 +4,14 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import type { Range } from "../diagnostic/source.ts";
-import { fieldOfName, mergeTargets, readField, referenceValue, type Field, type TargetFields } from "./attributes.ts";
+import {
+  fieldOfName,
+  mergeTargets,
+  readField,
+  referenceValue,
+  type Field,
+  type TargetFields,
+} from "./attributes.ts";
 import { convert, describe } from "./hcl/convert.ts";
 import { STEP_BUDGET, SPECIAL, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
 import { param, type BakeFunction, type FunctionHost } from "./hcl/functions/function.ts";
@@ -99,7 +106,11 @@ interface BlockState {
  * Evaluates the merged bodies of all files, in the order of the files. Problems are added to `problems`; when one
  * stage has errors the later ones are not reached and undefined is returned.
  */
-export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions, problems: Diagnostic[]): Evaluated | undefined {
+export function evaluateBodies(
+  bodies: readonly Body[],
+  options: EvaluateOptions,
+  problems: Diagnostic[],
+): Evaluated | undefined {
   const reserved = new Set<string>([...BLOCK_TYPES, ...options.builtins.keys()]);
   const variables = new Map<string, VariableBlock>();
   const functions = new Map<string, Block>();
@@ -112,8 +123,12 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
   const seenNames = new Map<Scope, Set<string>>();
   const seenFunctions = new Set<string>();
   const states = new Map<Block, BlockState>();
-  const byName = new Map<string, Map<string, Block[]>>(BLOCK_TYPES.map(type => [type, new Map<string, Block[]>()]));
-  const references = new Map<string, Map<string, Value>>(BLOCK_TYPES.map(type => [type, new Map<string, Value>()]));
+  const byName = new Map<string, Map<string, Block[]>>(
+    BLOCK_TYPES.map(type => [type, new Map<string, Block[]>()]),
+  );
+  const references = new Map<string, Map<string, Value>>(
+    BLOCK_TYPES.map(type => [type, new Map<string, Value>()]),
+  );
   let chain = 0;
   const errorsBefore = countErrors();
 
@@ -164,7 +179,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
             const [label, ...more] = block.labels;
             if (label === undefined || more.length > 0) {
               const range = more[0]?.range ?? block.headRange;
-              const message = label === undefined ? `a ${block.type} needs a name` : `a ${block.type} has only one name`;
+              const message =
+                label === undefined ? `a ${block.type} needs a name` : `a ${block.type} has only one name`;
               report(schemaError(message, range, `${block.type} "name" { ... }`), range);
             } else if (block.type === "variable") collectVariable(label.text, block);
             else if (block.type === "function") collectFunction(label.text, block);
@@ -175,7 +191,13 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
             const hint = didYouMean(block.type, ["group", "target", "variable", "function"]);
             if (hint === undefined) break;
             const message = `the block "${block.type}" is ignored`;
-            problems.push({ severity: "warning", code: "bake-schema", message, range: block.headRange, hint });
+            problems.push({
+              severity: "warning",
+              code: "bake-schema",
+              message,
+              range: block.headRange,
+              hint,
+            });
           }
         }
       }
@@ -183,7 +205,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
   }
 
   function collectVariable(name: string, block: Block): void {
-    const find = (attribute: string): Attribute | undefined => block.body.attributes.find(one => one.name === attribute);
+    const find = (attribute: string): Attribute | undefined =>
+      block.body.attributes.find(one => one.name === attribute);
     const rules = block.body.blocks.filter(inner => inner.type === "validation");
     for (const rule of rules) {
       if (!rule.body.attributes.some(one => one.name === "condition")) {
@@ -192,14 +215,24 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     }
     if (reserved.has(name)) return;
     const type = find("type")?.expression;
-    variables.set(name, { name, block, type, fallback: find("default"), description: find("description"), constraint: undefined });
+    variables.set(name, {
+      name,
+      block,
+      type,
+      fallback: find("default"),
+      description: find("description"),
+      constraint: undefined,
+    });
   }
 
   function collectFunction(name: string, block: Block): void {
     for (const attribute of block.body.attributes) {
       if (!["params", "variadic_params", "result"].includes(attribute.name)) {
         const hint = didYouMean(attribute.name, ["params", "variadic_params", "result"]);
-        report(schemaError(`a function has no attribute "${attribute.name}"`, attribute.nameRange, hint), attribute.nameRange);
+        report(
+          schemaError(`a function has no attribute "${attribute.name}"`, attribute.nameRange, hint),
+          attribute.nameRange,
+        );
       }
     }
     for (const wanted of ["params", "result"]) {
@@ -211,7 +244,12 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
   }
 
   /** Makes everything available that an expression mentions. */
-  function load(expression: Expression, scope: Scope, hidden: ReadonlySet<string>, allowMissing: boolean): void {
+  function load(
+    expression: Expression,
+    scope: Scope,
+    hidden: ReadonlySet<string>,
+    allowMissing: boolean,
+  ): void {
     const { names, functions: calls } = mentionsOf(expression);
     const tolerate = (range: Range, step: () => void): void => {
       try {
@@ -229,10 +267,16 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     }
   }
 
-  function loadReference(type: "target" | "group", steps: readonly (string | undefined)[], range: Range): void {
-    if (steps.length === 0) throw evaluateError(`"${type}" is not a variable`, range, `write ${type}.NAME.ATTRIBUTE`);
+  function loadReference(
+    type: "target" | "group",
+    steps: readonly (string | undefined)[],
+    range: Range,
+  ): void {
+    if (steps.length === 0)
+      throw evaluateError(`"${type}" is not a variable`, range, `write ${type}.NAME.ATTRIBUTE`);
     const [name, attribute] = steps;
-    if (name === undefined) throw evaluateError(`a ${type} is named with a dot`, range, `write ${type}.NAME.ATTRIBUTE`);
+    if (name === undefined)
+      throw evaluateError(`a ${type} is named with a dot`, range, `write ${type}.NAME.ATTRIBUTE`);
     for (const block of byName.get(type)?.get(name) ?? []) resolveBlock(block, attribute);
   }
 
@@ -249,8 +293,14 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
       block.body.attributes.find(one => one.name === attribute)?.expression;
     const params = find("params");
     const result = find("result");
-    if (params === undefined || result === undefined) throw schemaError(`the function "${name}" is incomplete`, block.headRange);
-    if (params.kind !== "tuple") throw schemaError("params must be a list of names", params.range, 'for example ["a", "b"] without quotes: [a, b]');
+    if (params === undefined || result === undefined)
+      throw schemaError(`the function "${name}" is incomplete`, block.headRange);
+    if (params.kind !== "tuple")
+      throw schemaError(
+        "params must be a list of names",
+        params.range,
+        'for example ["a", "b"] without quotes: [a, b]',
+      );
     const names = params.items.map(expectName);
     const rest = find("variadic_params");
     const restName = rest === undefined ? undefined : expectName(rest);
@@ -278,10 +328,15 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     if (seen.has(name)) {
       const defined = variables.has(name) || globals.has(name);
       const hint = defined ? "its value depends on itself" : undeclaredHint(name);
-      throw evaluateError(defined ? `the variable "${name}" refers to itself` : `unknown variable "${name}"`, range, hint);
+      throw evaluateError(
+        defined ? `the variable "${name}" refers to itself` : `unknown variable "${name}"`,
+        range,
+        hint,
+      );
     }
     seen.add(name);
-    if (++chain > MAX_CHAIN) throw evaluateError(`more than ${MAX_CHAIN} variables refer to each other in a row`, range);
+    if (++chain > MAX_CHAIN)
+      throw evaluateError(`more than ${MAX_CHAIN} variables refer to each other in a row`, range);
     try {
       const value = valueOfName(name, scope, range);
       values.set(name, value);
@@ -305,11 +360,17 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     let from = scope;
     if (global === undefined) {
       if (variable === undefined) {
-        throw new UndefinedName("bake-evaluate", `unknown variable "${name}"`, { range, hint: undeclaredHint(name) });
+        throw new UndefinedName("bake-evaluate", `unknown variable "${name}"`, {
+          range,
+          hint: undeclaredHint(name),
+        });
       }
       source = variable.fallback;
       from = root;
-      if (variable.type !== undefined && !(variable.type.kind === "literal" && variable.type.value.kind === "null")) {
+      if (
+        variable.type !== undefined &&
+        !(variable.type.kind === "literal" && variable.type.value.kind === "null")
+      ) {
         type = typeFromExpression(variable.type);
         typed = true;
         variable.constraint = type;
@@ -329,14 +390,19 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     } catch (thrown) {
       if (!(thrown instanceof BakeError)) throw thrown;
       throw evaluateError(
-        thrown.message.includes(`"${name}"`) ? thrown.message : `the value given for the variable "${name}" does not fit: ${thrown.message}`,
+        thrown.message.includes(`"${name}"`)
+          ? thrown.message
+          : `the value given for the variable "${name}" does not fit: ${thrown.message}`,
         at,
         thrown.diagnostics[0]?.hint,
       );
     }
   }
 
-  function overrideOf(name: string, preferJson: boolean): { readonly text: string; readonly json: boolean } | undefined {
+  function overrideOf(
+    name: string,
+    preferJson: boolean,
+  ): { readonly text: string; readonly json: boolean } | undefined {
     const plain = options.lookUp(name);
     if (plain === undefined || preferJson) {
       const jsonName = `${name}_JSON`;
@@ -357,13 +423,17 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
         const { range } = condition;
         attempt(range, () => {
           const result = evaluate(condition, root, run);
-          if (result.kind === "null") throw evaluateError("the condition of a validation must be true or false, found null", range);
+          if (result.kind === "null")
+            throw evaluateError("the condition of a validation must be true or false, found null", range);
           const holds = convertAt(result, BOOL, range);
           if (holds.kind === "bool" && holds.value) return;
           const message = rule.body.attributes.find(one => one.name === "error_message")?.expression;
-          const text = message === undefined ? NULL : convertAt(evaluate(message, root, run), STRING, message.range);
+          const text =
+            message === undefined ? NULL : convertAt(evaluate(message, root, run), STRING, message.range);
           throw evaluateError(
-            text.kind === "string" ? text.value : `the value of the variable "${block.labels[0]?.text ?? ""}" is not valid`,
+            text.kind === "string"
+              ? text.value
+              : `the value of the variable "${block.labels[0]?.text ?? ""}" is not valid`,
             range,
           );
         });
@@ -404,12 +474,17 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     }
     let rows: ReadonlyMap<string, Value>[] = [new Map()];
     for (const [key, dimension] of matrix.entries) {
-      const items = unwrapItems(dimension) ?? ("entries" in dimension ? [...dimension.entries.values()] : undefined);
+      const items =
+        unwrapItems(dimension) ?? ("entries" in dimension ? [...dimension.entries.values()] : undefined);
       if (items === undefined) {
-        throw schemaError(`the values of a matrix must be lists, found ${describe(dimension)} for "${key}"`, expression.range);
+        throw schemaError(
+          `the values of a matrix must be lists, found ${describe(dimension)} for "${key}"`,
+          expression.range,
+        );
       }
       rows = rows.flatMap(row => items.map(item => new Map([...row, [key, item] as const])));
-      if (rows.length > 10_000) throw schemaError("the matrix has more than 10000 combinations", expression.range);
+      if (rows.length > 10_000)
+        throw schemaError("the matrix has more than 10000 combinations", expression.range);
     }
     return rows.map(variables => ({ parent: root, variables }));
   }
@@ -430,7 +505,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
       expectLabel(labelText, labelRange);
       if (nameAttribute === undefined) return labelText;
       const { range } = nameAttribute.expression;
-      if (matrix === undefined) throw schemaError('"name" is only for targets with a matrix', nameAttribute.nameRange);
+      if (matrix === undefined)
+        throw schemaError('"name" is only for targets with a matrix', nameAttribute.nameRange);
       load(nameAttribute.expression, scope, new Set(), true);
       const value = convertAt(evaluate(nameAttribute.expression, scope, run), STRING, range);
       if (value.kind !== "string") throw schemaError("the name of a target must not be null", range);
@@ -439,8 +515,15 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     });
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice !== undefined) {
-      const hint = nameAttribute === undefined ? 'add "name" with the keys of the matrix' : "use every key of the matrix in the name";
-      throw schemaError(`the matrix makes the target "${twice}" more than once`, nameAttribute?.expression.range ?? labelRange, hint);
+      const hint =
+        nameAttribute === undefined
+          ? 'add "name" with the keys of the matrix'
+          : "use every key of the matrix in the name";
+      throw schemaError(
+        `the matrix makes the target "${twice}" more than once`,
+        nameAttribute?.expression.range ?? labelRange,
+        hint,
+      );
     }
     state.names = names;
     return names;
@@ -448,7 +531,11 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
 
   function expectLabel(name: string, range: Range): void {
     if (!LABEL.test(name)) {
-      throw schemaError(`the name "${name}" has characters that are not allowed`, range, 'use letters, digits, "_" and "-"; sanitize() makes a valid name');
+      throw schemaError(
+        `the name "${name}" has characters that are not allowed`,
+        range,
+        'use letters, digits, "_" and "-"; sanitize() makes a valid name',
+      );
     }
   }
 
@@ -463,16 +550,22 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
       if (only !== undefined) {
         if (done.has(only)) return;
         if (running.has(only)) {
-          throw evaluateError(`"${block.type}.${name}.${only}" refers to itself`, attributeOf(block, only)?.nameRange ?? block.headRange);
+          throw evaluateError(
+            `"${block.type}.${name}.${only}" refers to itself`,
+            attributeOf(block, only)?.nameRange ?? block.headRange,
+          );
         }
         running.add(only);
       }
       const wanted = block.body.attributes.filter(
         attribute =>
           (only === undefined ? !done.has(attribute.name) : attribute.name === only) &&
-          (isTarget ? fieldOfName.has(attribute.name) : attribute.name === "description" || attribute.name === "targets"),
+          (isTarget
+            ? fieldOfName.has(attribute.name)
+            : attribute.name === "description" || attribute.name === "targets"),
       );
-      if (++chain > MAX_CHAIN) throw evaluateError(`more than ${MAX_CHAIN} references follow each other`, block.headRange);
+      if (++chain > MAX_CHAIN)
+        throw evaluateError(`more than ${MAX_CHAIN} references follow each other`, block.headRange);
       try {
         const failures: Diagnostic[] = [];
         for (const attribute of wanted) {
@@ -503,7 +596,9 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
             ["description", stringValue(group?.description ?? "")],
             [
               "targets",
-              group?.targets ? listValue(STRING, group.targets.map(stringValue)) : { kind: "null", type: { kind: "list", element: STRING } },
+              group?.targets
+                ? listValue(STRING, group.targets.map(stringValue))
+                : { kind: "null", type: { kind: "list", element: STRING } },
             ],
           ]);
       const all = references.get(block.type);
@@ -517,7 +612,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     if (group === undefined) return;
     if (attribute.name === "description") {
       const text = convert(value, STRING);
-      if (text.kind !== "string") throw schemaError('"description" must not be null', attribute.expression.range);
+      if (text.kind !== "string")
+        throw schemaError('"description" must not be null', attribute.expression.range);
       group.description = text.value;
       return;
     }
@@ -533,13 +629,16 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     attempt(range, () => resolveName(name, root, range));
   }
   if (failed()) return undefined;
-  const infos = [...variables.values()].map(variable => describeVariable(variable, values.get(variable.name) ?? NULL));
+  const infos = [...variables.values()].map(variable =>
+    describeVariable(variable, values.get(variable.name) ?? NULL),
+  );
   for (const { description } of variables.values()) {
     if (description !== undefined) attempt(description.range, () => plainText(description));
   }
   validate();
   if (failed()) return undefined;
-  for (const [name, block] of functions) attempt(block.headRange, () => resolveFunction(name, block.headRange));
+  for (const [name, block] of functions)
+    attempt(block.headRange, () => resolveFunction(name, block.headRange));
   if (failed()) return undefined;
   const renamed = new Map<string, string[]>();
   for (const block of blocks) {
@@ -560,7 +659,10 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
   const targets = new Map<string, TargetDefinition>();
   for (const block of blocks) {
     if (block.type === "group" && attributeOf(block, "targets") === undefined) {
-      report(schemaError(`the group "${block.labels[0]?.text ?? ""}" lacks "targets"`, block.headRange), block.headRange);
+      report(
+        schemaError(`the group "${block.labels[0]?.text ?? ""}" lacks "targets"`, block.headRange),
+        block.headRange,
+      );
       continue;
     }
     warnUnknown(block);
@@ -588,29 +690,43 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     }
   }
   if (failed()) return undefined;
-  for (const [name, attribute] of globals) attempt(attribute.range, () => resolveName(name, root, attribute.range));
+  for (const [name, attribute] of globals)
+    attempt(attribute.range, () => resolveName(name, root, attribute.range));
   if (failed()) return undefined;
   for (const [key, names] of renamed) {
     const label = key.slice(key.indexOf(".") + 1);
     const members = [...new Set(names)];
     if (members.length === 1 && members[0] === label) continue;
-    if (!groups.has(label)) groups.set(label, { name: label, description: "", targets: members, range: undefined });
+    if (!groups.has(label))
+      groups.set(label, { name: label, description: "", targets: members, range: undefined });
   }
   return { groups: [...groups.values()], targets: [...targets.values()], variables: infos };
 
   function warnUnknown(block: Block): void {
-    const knownNames = block.type === "target" ? [...fieldOfName.keys(), "name", "matrix"] : ["targets", "description"];
+    const knownNames =
+      block.type === "target" ? [...fieldOfName.keys(), "name", "matrix"] : ["targets", "description"];
     for (const { name, nameRange } of block.body.attributes) {
       if (knownNames.includes(name)) continue;
       const hint = didYouMean(name, knownNames);
       if (hint === undefined) continue;
-      problems.push({ severity: "warning", code: "bake-schema", message: `the attribute "${name}" is ignored`, range: nameRange, hint });
+      problems.push({
+        severity: "warning",
+        code: "bake-schema",
+        message: `the attribute "${name}" is ignored`,
+        range: nameRange,
+        hint,
+      });
     }
   }
 
   function plainText(attribute: Attribute): string {
-    const text = convertAt(evaluate(attribute.expression, { parent: undefined, variables: new Map() }, run), STRING, attribute.expression.range);
-    if (text.kind !== "string") throw schemaError(`"${attribute.name}" must not be null`, attribute.expression.range);
+    const text = convertAt(
+      evaluate(attribute.expression, { parent: undefined, variables: new Map() }, run),
+      STRING,
+      attribute.expression.range,
+    );
+    if (text.kind !== "string")
+      throw schemaError(`"${attribute.name}" must not be null`, attribute.expression.range);
     return text.value;
   }
 
@@ -618,7 +734,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     const { name, constraint, block, description } = variable;
     let text: string | undefined;
     if (value.kind !== "null") {
-      const scalar = constraint === undefined && isPrimitive(typeOf(value)) ? convert(value, STRING) : undefined;
+      const scalar =
+        constraint === undefined && isPrimitive(typeOf(value)) ? convert(value, STRING) : undefined;
       if (scalar?.kind === "string") text = scalar.value;
       else {
         text = attempt(block.headRange, () => valueToJson(value));
@@ -627,7 +744,8 @@ export function evaluateBodies(bodies: readonly Body[], options: EvaluateOptions
     }
     return {
       name,
-      description: description === undefined ? "" : (attempt(description.range, () => plainText(description)) ?? ""),
+      description:
+        description === undefined ? "" : (attempt(description.range, () => plainText(description)) ?? ""),
       type: constraint === undefined ? undefined : typeName(constraint, { constraint: true }),
       value: text,
       range: block.headRange,
@@ -645,16 +763,24 @@ function valueFromText(
     if (given.json) return typedValueFromJson(given.text, type);
     if (isCsvType(type)) return collectionFromText(name, given.text, type);
     if (isPrimitive(type)) return primitiveFromText(name, given.text, type);
-    throw new BakeError("bake-evaluate", `the variable "${name}" cannot hold a ${typeName(type)} given as text`, {
-      hint: `set ${name}_JSON to give it as JSON`,
-    });
+    throw new BakeError(
+      "bake-evaluate",
+      `the variable "${name}" cannot hold a ${typeName(type)} given as text`,
+      {
+        hint: `set ${name}_JSON to give it as JSON`,
+      },
+    );
   }
   if (fallback === undefined || fallback.kind === "null") return stringValue(given.text);
   const own = typeOf(fallback);
   if (isPrimitive(own)) return primitiveFromText(name, given.text, own);
-  throw new BakeError("bake-evaluate", `the variable "${name}" holds a ${typeName(own)} and has no declared type`, {
-    hint: "add a type to the variable, so that a text can be converted",
-  });
+  throw new BakeError(
+    "bake-evaluate",
+    `the variable "${name}" holds a ${typeName(own)} and has no declared type`,
+    {
+      hint: "add a type to the variable, so that a text can be converted",
+    },
+  );
 }
 
 function schemaError(message: string, range: Range, hint?: string): BakeError {

@@ -35,7 +35,10 @@ export function parseJsonText(source: Source): JsonNode {
   };
   const found = (): string => (at >= text.length ? "the end of the file" : JSON.stringify(text[at]));
   const wrong = (message: string, start = at, hint?: string): BakeError =>
-    new BakeError("bake-syntax", message, { range: range(start, Math.min(text.length, Math.max(at, start + 1))), hint });
+    new BakeError("bake-syntax", message, {
+      range: range(start, Math.min(text.length, Math.max(at, start + 1))),
+      hint,
+    });
 
   const string = (): JsonString => {
     const start = at;
@@ -44,7 +47,8 @@ export function parseJsonText(source: Source): JsonNode {
     const offsets: number[] = [];
     for (;;) {
       const character = text[at];
-      if (character === undefined || character === "\n") throw wrong("a string is not closed on its line", start);
+      if (character === undefined || character === "\n")
+        throw wrong("a string is not closed on its line", start);
       if (character === '"') break;
       if (character < " ") throw wrong("a string must not hold a control character");
       offsets.push(at);
@@ -82,7 +86,8 @@ export function parseJsonText(source: Source): JsonNode {
       blanks();
       while (text[at] !== "}") {
         blanks();
-        if (text[at] !== '"') throw wrong(`expected the name of a property in double quotes, found ${found()}`);
+        if (text[at] !== '"')
+          throw wrong(`expected the name of a property in double quotes, found ${found()}`);
         const key = string();
         blanks();
         if (text[at] !== ":") throw wrong(`expected ":" after the name of a property, found ${found()}`);
@@ -109,7 +114,8 @@ export function parseJsonText(source: Source): JsonNode {
           at++;
           blanks();
           if (text[at] === "]") throw wrong("a comma must not stand before the end of a list", at - 1);
-        } else if (text[at] !== "]") throw wrong(`expected "," or "]" after an item of a list, found ${found()}`);
+        } else if (text[at] !== "]")
+          throw wrong(`expected "," or "]" after an item of a list, found ${found()}`);
       }
       at++;
       return { kind: "array", items, range: range(start) };
@@ -117,11 +123,14 @@ export function parseJsonText(source: Source): JsonNode {
     const word = /^[A-Za-z_]+/.exec(text.slice(at, at + 40))?.[0];
     if (word !== undefined) {
       at += word.length;
-      if (word === "true" || word === "false") return { kind: "boolean", value: word === "true", range: range(start) };
+      if (word === "true" || word === "false")
+        return { kind: "boolean", value: word === "true", range: range(start) };
       if (word === "null") return { kind: "null", range: range(start) };
       throw wrong(`unknown word "${word}"`, start, "strings are written in double quotes");
     }
-    const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])/.exec(text.slice(at, at + 6000))?.[0];
+    const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])/.exec(
+      text.slice(at, at + 6000),
+    )?.[0];
     if (number !== undefined) {
       at += number.length;
       return { kind: "number", text: number, range: range(start) };

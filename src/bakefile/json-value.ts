@@ -3,7 +3,16 @@ import { goJson } from "../oci/json.ts";
 import { convert } from "./hcl/convert.ts";
 import { formatNumber, parseNumber } from "./hcl/number.ts";
 import { fail } from "./hcl/functions/function.ts";
-import { NULL, boolValue, numberValue, objectValue, stringValue, tupleValue, type Type, type Value } from "./hcl/value.ts";
+import {
+  NULL,
+  boolValue,
+  numberValue,
+  objectValue,
+  stringValue,
+  tupleValue,
+  type Type,
+  type Value,
+} from "./hcl/value.ts";
 import { parseJsonText, type JsonNode } from "./json-text.ts";
 
 /** Compact JSON; keys of objects in byte order. @throws BakeError for infinite numbers */
@@ -64,7 +73,9 @@ function fromNode(node: JsonNode): Value {
     case "array":
       return tupleValue(node.items.map(fromNode));
     case "object":
-      return objectValue(node.members.map(({ key, value }) => [key.value.normalize("NFC"), fromNode(value)] as const));
+      return objectValue(
+        node.members.map(({ key, value }) => [key.value.normalize("NFC"), fromNode(value)] as const),
+      );
     default: {
       const never: never = node;
       return never;

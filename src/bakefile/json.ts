@@ -76,7 +76,9 @@ function bodyOf(node: JsonNode, type: string): Body {
         continue;
       }
       if (attributes.has(name)) {
-        throw new BakeError("bake-syntax", `the property "${name}" is set twice`, { range: member.key.range });
+        throw new BakeError("bake-syntax", `the property "${name}" is set twice`, {
+          range: member.key.range,
+        });
       }
       attributes.set(name, attributeOf(member, BARE[type] ?? []));
     }
@@ -96,7 +98,8 @@ function expressionOf(node: JsonNode): Expression {
       return templateOf(node);
     case "number": {
       const number = parseNumber(node.text);
-      if (number === undefined) throw new BakeError("bake-syntax", `the number ${node.text} is too large`, { range });
+      if (number === undefined)
+        throw new BakeError("bake-syntax", `the number ${node.text} is too large`, { range });
       return { kind: "literal", value: numberValue(number), range };
     }
     case "boolean":
@@ -131,12 +134,16 @@ function templateOf(text: JsonString): Expression {
 
 /** A string that holds an expression, or a list of such. */
 function bareExpression(node: JsonNode): Expression {
-  if (node.kind === "array") return { kind: "tuple", items: node.items.map(bareExpression), range: node.range };
+  if (node.kind === "array")
+    return { kind: "tuple", items: node.items.map(bareExpression), range: node.range };
   if (node.kind !== "string") return expressionOf(node);
-  const cursor = createCursor(node.range.source, node.value, offset => node.offsets[offset] ?? node.range.end - 1);
+  const cursor = createCursor(
+    node.range.source,
+    node.value,
+    offset => node.offsets[offset] ?? node.range.end - 1,
+  );
   const expression = parseExpression(cursor);
   const rest = peek(cursor);
   if (rest.kind !== "end") throw syntaxError(cursor, "expected the end of the string", rest.start, rest.end);
   return expression;
 }
-

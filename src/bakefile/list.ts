@@ -27,7 +27,9 @@ export function listTargets(document: BakeDocument): readonly ListedTarget[] {
     const text = description === "" ? members : members === "" ? description : `${description} (${members})`;
     listed.set(name, { name, ...(text !== "" && { description: text }), group: true });
   }
-  return [...listed.values()].filter(({ name }) => !name.startsWith("_")).sort((a, b) => compareUtf8(a.name, b.name));
+  return [...listed.values()]
+    .filter(({ name }) => !name.startsWith("_"))
+    .sort((a, b) => compareUtf8(a.name, b.name));
 }
 
 export function listVariables(document: BakeDocument): readonly ListedVariable[] {
@@ -42,7 +44,10 @@ export function listVariables(document: BakeDocument): readonly ListedVariable[]
 }
 
 /** JSON of a list; no targets print as null, no variables as []. */
-export function printListJson(list: readonly (ListedTarget | ListedVariable)[], kind: "targets" | "variables"): string {
+export function printListJson(
+  list: readonly (ListedTarget | ListedVariable)[],
+  kind: "targets" | "variables",
+): string {
   if (list.length === 0) return kind === "targets" ? "null\n" : "[]\n";
   return `${goJson(list, "  ")}\n`;
 }
@@ -52,12 +57,26 @@ export function printTargetTable(list: readonly ListedTarget[]): string {
 }
 
 export function printVariableTable(list: readonly ListedVariable[]): string {
-  const rows = list.map(({ name, type = "", value, description = "" }) => [name, type, value ?? "<null>", description]);
+  const rows = list.map(({ name, type = "", value, description = "" }) => [
+    name,
+    type,
+    value ?? "<null>",
+    description,
+  ]);
   return table([["VARIABLE", "TYPE", "VALUE", "DESCRIPTION"], ...rows]);
 }
 
 function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  return rows.map(row => `${row.map((cell, i) => cell.padEnd((widths[i] ?? 0) + 3)).join("").trimEnd()}\n`).join("");
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  return rows
+    .map(
+      row =>
+        `${row
+          .map((cell, i) => cell.padEnd((widths[i] ?? 0) + 3))
+          .join("")
+          .trimEnd()}\n`,
+    )
+    .join("");
 }

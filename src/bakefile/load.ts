@@ -46,15 +46,24 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
   for (const flag of input.vars ?? []) {
     if (flag === "") continue;
     const equals = flag.indexOf("=");
-    if (equals < 1) problems.push({ severity: "error", code: "usage", message: `--var "${flag}" is not of the form NAME=value` });
+    if (equals < 1)
+      problems.push({
+        severity: "error",
+        code: "usage",
+        message: `--var "${flag}" is not of the form NAME=value`,
+      });
     else given.set(flag.slice(0, equals), flag.slice(equals + 1));
   }
   if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
-  const environmentHidden = ["1", "t", "T", "true", "TRUE", "True"].includes(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "");
+  const environmentHidden = ["1", "t", "T", "true", "TRUE", "True"].includes(
+    input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "",
+  );
   const evaluated = evaluateBodies(
     bodies,
     {
-      lookUp: name => given.get(name) ?? (environmentHidden || !Object.hasOwn(input.env, name) ? undefined : input.env[name]),
+      lookUp: name =>
+        given.get(name) ??
+        (environmentHidden || !Object.hasOwn(input.env, name) ? undefined : input.env[name]),
       builtins: new Map([
         ["BAKE_CMD_CONTEXT", input.commandContext ?? "cwd://"],
         ["BAKE_LOCAL_PLATFORM", formatPlatform(input.hostPlatform)],

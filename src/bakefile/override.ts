@@ -1,7 +1,14 @@
 // `--set pattern.key=value`: changes to targets from the command line (bake reference, "--set").
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
-import { lastById, mergeMaps, normalizeCaches, normalizeOutputs, setResource, type TargetFields } from "./attributes.ts";
+import {
+  lastById,
+  mergeMaps,
+  normalizeCaches,
+  normalizeOutputs,
+  setResource,
+  type TargetFields,
+} from "./attributes.ts";
 import { parseBoolText } from "./csv.ts";
 import * as entry from "./entry.ts";
 import { matchesGlob } from "./glob.ts";
@@ -49,7 +56,8 @@ function bool(key: string, apply: (target: TargetFields, value: boolean) => void
   return {
     apply: (target, { value = "" }) => {
       const parsed = parseBoolText(value);
-      if (parsed === undefined) throw problem(`"${value}" is neither true nor false, for the override "${key}"`);
+      if (parsed === undefined)
+        throw problem(`"${value}" is neither true nor false, for the override "${key}"`);
       apply(target, parsed);
     },
   };
@@ -71,11 +79,13 @@ export const overrideTable: Readonly<Record<string, OverrideKey>> = {
   "extra-hosts": map("extraHosts", "the name of a host"),
   tags: {
     list: true,
-    apply: (target, { values, append }) => void (target.tags = [...(append ? (target.tags ?? []) : []), ...values]),
+    apply: (target, { values, append }) =>
+      void (target.tags = [...(append ? (target.tags ?? []) : []), ...values]),
   },
   platform: {
     list: true,
-    apply: (target, { values, append }) => void (target.platforms = [...(append ? (target.platforms ?? []) : []), ...values]),
+    apply: (target, { values, append }) =>
+      void (target.platforms = [...(append ? (target.platforms ?? []) : []), ...values]),
   },
   output: {
     list: true,
@@ -121,7 +131,10 @@ export const overrideTable: Readonly<Record<string, OverrideKey>> = {
   attest: {
     list: true,
     apply: (target, { values }) => {
-      target.attest = lastById([...(target.attest ?? []), ...given(values).map(entry.parseAttest)], item => item.type);
+      target.attest = lastById(
+        [...(target.attest ?? []), ...given(values).map(entry.parseAttest)],
+        item => item.type,
+      );
     },
   },
   annotations: {
@@ -135,7 +148,8 @@ export const overrideTable: Readonly<Record<string, OverrideKey>> = {
   secret: { named: "the id of a secret", apply: retargetSecret },
   resources: {
     named: "the name of a resource",
-    apply: (target, { value = "" }, name) => void (target.resources = setResource(target.resources, name, value)),
+    apply: (target, { value = "" }, name) =>
+      void (target.resources = setResource(target.resources, name, value)),
   },
   "no-cache": bool("no-cache", (target, value) => void (target.noCache = value)),
   pull: bool("pull", (target, value) => void (target.pull = value)),
@@ -152,11 +166,16 @@ const LAST = ["secret", "push", "load"];
 function retargetSecret(target: TargetFields, { value = "" }: Override, id: string): void {
   const secrets = target.secret ?? [];
   if (!secrets.some(secret => secret.id === id)) {
-    const hint = didYouMean(id, secrets.map(secret => secret.id)) ?? "declare it in the bake file first";
+    const hint =
+      didYouMean(
+        id,
+        secrets.map(secret => secret.id),
+      ) ?? "declare it in the bake file first";
     throw problem(`cannot override the unknown secret "${id}"`, hint);
   }
   const next = entry.parseSecret(value);
-  if (next.id !== "" && next.id !== id) throw problem(`the override of the secret "${id}" has another id, "${next.id}"`);
+  if (next.id !== "" && next.id !== id)
+    throw problem(`the override of the secret "${id}" has another id, "${next.id}"`);
   target.secret = secrets.map(secret => (secret.id === id ? { ...next, id } : secret));
 }
 
@@ -169,10 +188,12 @@ function pushOutputs(outputs: readonly entry.OutputEntry[], push: boolean): read
     output.type === "image" ? { ...output, attrs: { ...output.attrs, push: String(value) } } : output;
   if (push) {
     const out = outputs.map(output => withPush(true, output));
-    return out.some(output => output.type !== "docker") ? out : [...out, { type: "image", dest: undefined, attrs: { push: "true" } }];
+    return out.some(output => output.type !== "docker")
+      ? out
+      : [...out, { type: "image", dest: undefined, attrs: { push: "true" } }];
   }
   const out = [...outputs];
-  for (let i = 0; i < out.length; ) {
+  for (let i = 0; i < out.length;) {
     const output = out[i];
     if (output === undefined) break;
     if (output.type === "registry") {
@@ -223,9 +244,14 @@ export function parseOverrides(
       throw problem(`the override "${flag}" lacks ${row.named}`, `write --set ${pattern}.${key}.NAME=value`);
     }
     if (strict && append) throw problem(`the override "${flag}" cannot append`, `use "=" instead of "+="`);
-    const matching = targets.includes(pattern) ? [pattern] : targets.filter(target => matchesGlob(pattern, target));
+    const matching = targets.includes(pattern)
+      ? [pattern]
+      : targets.filter(target => matchesGlob(pattern, target));
     if (matching.length === 0) {
-      throw problem(`the override "${flag}" matches no target: "${pattern}" is unknown`, didYouMean(pattern, targets));
+      throw problem(
+        `the override "${flag}" matches no target: "${pattern}" is unknown`,
+        didYouMean(pattern, targets),
+      );
     }
     const fullKey = name === undefined ? key : `${key}.${name}`;
     const found = value ?? (key === "args" ? lookUp(name ?? "") : undefined);
@@ -251,8 +277,10 @@ export function applyOverrides(target: TargetFields, overrides: ReadonlyMap<stri
     const dot = fullKey.indexOf(".");
     const key = dot < 0 ? fullKey : fullKey.slice(0, dot);
     const row = Object.hasOwn(overrideTable, key) ? overrideTable[key] : undefined;
-    if (row === undefined) throw problem(`unknown key "${key}" in an override`, didYouMean(key, Object.keys(overrideTable)));
-    if (row.named !== undefined && dot < 0) throw problem(`an override of "${key}" needs ${row.named}`, `write target.${key}.NAME=value`);
+    if (row === undefined)
+      throw problem(`unknown key "${key}" in an override`, didYouMean(key, Object.keys(overrideTable)));
+    if (row.named !== undefined && dot < 0)
+      throw problem(`an override of "${key}" needs ${row.named}`, `write target.${key}.NAME=value`);
     row.apply(target, override, dot < 0 ? "" : fullKey.slice(dot + 1));
   }
 }

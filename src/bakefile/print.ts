@@ -7,14 +7,21 @@ export function printBake(resolved: ResolvedBake): string {
   const group: Record<string, unknown> = {};
   for (const name of [...resolved.groups.keys()].sort(compareUtf8)) {
     const found = resolved.groups.get(name);
-    if (found !== undefined) group[name] = { ...(found.description !== "" && { description: found.description }), targets: found.targets };
+    if (found !== undefined)
+      group[name] = {
+        ...(found.description !== "" && { description: found.description }),
+        targets: found.targets,
+      };
   }
   const target: Record<string, unknown> = {};
   for (const name of [...resolved.targets.keys()].sort(compareUtf8)) {
     const found = resolved.targets.get(name);
     if (found !== undefined) target[name] = printTarget(found);
   }
-  const out = { ...(Object.keys(group).length > 0 && { group: sortedRecord(group) }), target: sortedRecord(target) };
+  const out = {
+    ...(Object.keys(group).length > 0 && { group: sortedRecord(group) }),
+    target: sortedRecord(target),
+  };
   return `${goJson(out, "  ")}\n`;
 }
 

@@ -5,7 +5,14 @@ import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import { compareUtf8 } from "../oci/json.ts";
 import type { Range } from "../diagnostic/source.ts";
-import { distinct, fields, mergeMaps, mergeTargets, normalizeField, type TargetFields } from "./attributes.ts";
+import {
+  distinct,
+  fields,
+  mergeMaps,
+  mergeTargets,
+  normalizeField,
+  type TargetFields,
+} from "./attributes.ts";
 import { isPattern, matchesGlob } from "./glob.ts";
 import { cleanContext } from "./path.ts";
 import { applyOverrides, parseOverrides, type Overrides } from "./override.ts";
@@ -61,7 +68,8 @@ export function resolveTargets(document: BakeDocument, options: ResolveOptions):
 function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: Diagnostic[]): ResolvedBake {
   const targets = new Map(document.targets.map(target => [target.name, target]));
   const groups = new Map(document.groups.map(group => [group.name, group]));
-  const lookUp = (name: string): string | undefined => (document.environmentHidden ? undefined : document.environment[name]);
+  const lookUp = (name: string): string | undefined =>
+    document.environmentHidden ? undefined : document.environment[name];
   const wanted = options.targets.length === 0 ? ["default"] : options.targets;
   const requested = [...new Set(wanted.flatMap(name => matchNames(name.replaceAll(".", "_"), document)))];
   const overrides = parseOverrides(options.overrides, [...targets.keys()], lookUp);
@@ -78,7 +86,8 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
       } catch (thrown) {
         if (!(thrown instanceof BakeError)) throw thrown;
         for (const found of thrown.diagnostics) {
-          if (!diagnostics.some(known => known.message === found.message && known.range === found.range)) diagnostics.push(found);
+          if (!diagnostics.some(known => known.message === found.message && known.range === found.range))
+            diagnostics.push(found);
         }
       }
     }
@@ -91,7 +100,8 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
   if (epoch) {
     for (const [name, target] of resolved) {
       const args = target.args ?? {};
-      if (!Object.hasOwn(args, "SOURCE_DATE_EPOCH")) resolved.set(name, { ...target, args: mergeMaps(args, { SOURCE_DATE_EPOCH: epoch }) });
+      if (!Object.hasOwn(args, "SOURCE_DATE_EPOCH"))
+        resolved.set(name, { ...target, args: mergeMaps(args, { SOURCE_DATE_EPOCH: epoch }) });
     }
   }
   return { groups: printedGroups(requested, reached, groups), targets: resolved, requested };
@@ -116,7 +126,10 @@ function expandGroup(
     if (known !== undefined) return known;
     const group = definitions.get(name);
     if (group === undefined) return { targets: [name], groups: [] };
-    if (depth > MAX_PARENTS) throw new BakeError("bake-resolve", `groups nest deeper than ${MAX_PARENTS} levels`, { range: group.range });
+    if (depth > MAX_PARENTS)
+      throw new BakeError("bake-resolve", `groups nest deeper than ${MAX_PARENTS} levels`, {
+        range: group.range,
+      });
     visited.set(name, { targets: [], groups: [] });
     const targets = new Set<string>();
     const groups = new Set([name]);
@@ -140,12 +153,19 @@ function resolveTarget(
   overrides: Overrides,
 ): ResolvedTarget {
   const visited = new Map<string, TargetFields | undefined>();
-  const visit = (one: string, depth: number, heir: TargetDefinition | undefined): TargetFields | undefined => {
+  const visit = (
+    one: string,
+    depth: number,
+    heir: TargetDefinition | undefined,
+  ): TargetFields | undefined => {
     if (visited.has(one)) return visited.get(one);
     visited.set(one, undefined);
     const definition = definitions.get(one);
     if (definition === undefined) throw unknownTarget(one, heir, definitions, groups);
-    if (depth > MAX_PARENTS) throw new BakeError("bake-resolve", `targets inherit over more than ${MAX_PARENTS} levels`, { range: definition.range });
+    if (depth > MAX_PARENTS)
+      throw new BakeError("bake-resolve", `targets inherit over more than ${MAX_PARENTS} levels`, {
+        range: definition.range,
+      });
     let inherited: TargetFields = {};
     for (const parent of definition.fields.inherits ?? []) {
       const fromParent = visit(parent, depth + 1, definition);
@@ -187,9 +207,13 @@ function unknownTarget(
   const owner = [...groups.values()].find(group => group.targets?.includes(name));
   const hint = didYouMean(name, [...definitions.keys(), ...groups.keys()]);
   if (owner !== undefined) {
-    return new BakeError("bake-resolve", `group "${owner.name}" has the unknown member "${name}"`, { range: owner.range, hint });
+    return new BakeError("bake-resolve", `group "${owner.name}" has the unknown member "${name}"`, {
+      range: owner.range,
+      hint,
+    });
   }
-  const fallback = name === "default" ? 'name a target, or define a group "default"' : "bake --list targets shows all names";
+  const fallback =
+    name === "default" ? 'name a target, or define a group "default"' : "bake --list targets shows all names";
   return new BakeError("bake-resolve", `unknown target "${name}"`, { hint: hint ?? fallback });
 }
 
@@ -204,18 +228,30 @@ function link(
   const trail = [...path, name];
   const first = resolved.get(name);
   if (first === undefined || settled.has(name)) return;
-  if (trail.length > MAX_PARENTS) throw new BakeError("bake-resolve", `contexts link over more than ${MAX_PARENTS} targets`, { range: first.range });
+  if (trail.length > MAX_PARENTS)
+    throw new BakeError("bake-resolve", `contexts link over more than ${MAX_PARENTS} targets`, {
+      range: first.range,
+    });
   for (const value of Object.values(first.contexts ?? {})) {
     if (!value.startsWith("target:")) continue;
     const other = value.slice("target:".length);
     const { range } = first;
-    if (other === name) throw new BakeError("bake-resolve", `target "${name}" uses itself as a context`, { range });
+    if (other === name)
+      throw new BakeError("bake-resolve", `target "${name}" uses itself as a context`, { range });
     if (trail.includes(other)) {
-      throw new BakeError("bake-resolve", `targets use each other as contexts: ${[...trail.slice(trail.indexOf(other)), other].join(" -> ")}`, { range });
+      throw new BakeError(
+        "bake-resolve",
+        `targets use each other as contexts: ${[...trail.slice(trail.indexOf(other)), other].join(" -> ")}`,
+        { range },
+      );
     }
     if (!resolved.has(other)) {
       const loaded = load(other);
-      resolved.set(other, { ...loaded, output: [{ type: "cacheonly", dest: undefined, attrs: {} }], linked: true });
+      resolved.set(other, {
+        ...loaded,
+        output: [{ type: "cacheonly", dest: undefined, attrs: {} }],
+        linked: true,
+      });
     }
     link(other, trail, resolved, settled, load);
     const target = resolved.get(name);
@@ -227,10 +263,14 @@ function link(
     const offered = base.platforms ?? [];
     const missing = platforms.filter(platform => !offered.includes(platform));
     if (platforms.length > 1 && offered.length > 1 && missing.length > 0) {
-      throw new BakeError("bake-resolve", `target "${name}" needs the platform "${missing[0] ?? ""}" of its context "${other}"`, {
-        range,
-        hint: `"${other}" is built for ${offered.join(", ")}`,
-      });
+      throw new BakeError(
+        "bake-resolve",
+        `target "${name}" needs the platform "${missing[0] ?? ""}" of its context "${other}"`,
+        {
+          range,
+          hint: `"${other}" is built for ${offered.join(", ")}`,
+        },
+      );
     }
   }
   settled.add(name);
@@ -244,7 +284,11 @@ function printedGroups(
   const out = new Map<string, ResolvedGroup>();
   for (const name of reached) {
     const group = definitions.get(name);
-    if (group !== undefined) out.set(name, { description: group.description, targets: group.targets && [...new Set(group.targets)] });
+    if (group !== undefined)
+      out.set(name, {
+        description: group.description,
+        targets: group.targets && [...new Set(group.targets)],
+      });
   }
   for (const name of requested) {
     const group = out.get("default");
@@ -252,6 +296,7 @@ function printedGroups(
     out.set("default", { description: group?.description ?? "", targets: [...(group?.targets ?? []), name] });
   }
   const group = out.get("default");
-  if (group?.targets) out.set("default", { ...group, targets: [...new Set(group.targets)].sort(compareUtf8) });
+  if (group?.targets)
+    out.set("default", { ...group, targets: [...new Set(group.targets)].sort(compareUtf8) });
   return out;
 }

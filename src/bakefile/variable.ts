@@ -3,7 +3,18 @@
 import { BakeError } from "../diagnostic/error.ts";
 import { parseBoolText, parseCsvFields } from "./csv.ts";
 import { numberFromDouble } from "./hcl/number.ts";
-import { boolValue, listValue, mapValue, numberValue, setValue, stringValue, tupleValue, typeName, type Type, type Value } from "./hcl/value.ts";
+import {
+  boolValue,
+  listValue,
+  mapValue,
+  numberValue,
+  setValue,
+  stringValue,
+  tupleValue,
+  typeName,
+  type Type,
+  type Value,
+} from "./hcl/value.ts";
 
 function problem(message: string, hint?: string): BakeError {
   return new BakeError("bake-evaluate", message, { hint });
@@ -24,7 +35,8 @@ export function primitiveFromText(name: string, text: string, type: Type): Value
       return boolValue(bool);
     }
     case "number": {
-      const plain = /^[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?$/.test(text) && !/__|_$|_\.|\._/.test(text);
+      const plain =
+        /^[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?$/.test(text) && !/__|_$|_\.|\._/.test(text);
       const number = plain ? Number(text.replaceAll("_", "")) : Number.NaN;
       if (!Number.isFinite(number)) throw problem(`the variable "${name}" must be a number, found "${text}"`);
       return numberValue(numberFromDouble(number));

@@ -28,7 +28,8 @@ export interface Label {
   readonly range: Range;
 }
 
-export type BinaryOperator = "||" | "&&" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%";
+export type BinaryOperator =
+  "||" | "&&" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%";
 
 export type Expression =
   | { readonly kind: "literal"; readonly value: Value; readonly range: Range }
@@ -37,7 +38,13 @@ export type Expression =
   /** A template that is one interpolation: it keeps the type of the inner expression. */
   | { readonly kind: "wrap"; readonly inner: Expression; readonly range: Range }
   | { readonly kind: "variable"; readonly name: string; readonly range: Range }
-  | { readonly kind: "attribute"; readonly object: Expression; readonly name: string; readonly nameRange: Range; readonly range: Range }
+  | {
+      readonly kind: "attribute";
+      readonly object: Expression;
+      readonly name: string;
+      readonly nameRange: Range;
+      readonly range: Range;
+    }
   | { readonly kind: "index"; readonly object: Expression; readonly key: Expression; readonly range: Range }
   /** `object.*` or `object[*]`, then `each` on every item, which stands in it as "item". */
   | { readonly kind: "splat"; readonly object: Expression; readonly each: Expression; readonly range: Range }
@@ -58,8 +65,19 @@ export type Expression =
       readonly no: Expression;
       readonly range: Range;
     }
-  | { readonly kind: "binary"; readonly operator: BinaryOperator; readonly left: Expression; readonly right: Expression; readonly range: Range }
-  | { readonly kind: "unary"; readonly operator: "-" | "!"; readonly operand: Expression; readonly range: Range }
+  | {
+      readonly kind: "binary";
+      readonly operator: BinaryOperator;
+      readonly left: Expression;
+      readonly right: Expression;
+      readonly range: Range;
+    }
+  | {
+      readonly kind: "unary";
+      readonly operator: "-" | "!";
+      readonly operand: Expression;
+      readonly range: Range;
+    }
   | { readonly kind: "tuple"; readonly items: readonly Expression[]; readonly range: Range }
   | { readonly kind: "object"; readonly entries: readonly ObjectEntry[]; readonly range: Range }
   | ForExpression

@@ -64,7 +64,10 @@ export function convert(value: Value, type: Type): Value {
     case "map": {
       if (!("entries" in value)) throw mismatch(value, type);
       const element = type.element.kind === "dynamic" ? commonElement(value, type) : type.element;
-      return mapValue(element, [...value.entries].map(([key, item]) => [key, convert(item, element)] as const));
+      return mapValue(
+        element,
+        [...value.entries].map(([key, item]) => [key, convert(item, element)] as const),
+      );
     }
     case "tuple":
       if (value.kind !== "tuple" || value.items.length !== type.elements.length) throw mismatch(value, type);
@@ -72,7 +75,9 @@ export function convert(value: Value, type: Type): Value {
     case "object": {
       if (!("entries" in value)) throw mismatch(value, type);
       const { entries } = value;
-      const missing = [...type.attributes.keys()].filter(key => !entries.has(key) && !type.optional?.has(key));
+      const missing = [...type.attributes.keys()].filter(
+        key => !entries.has(key) && !type.optional?.has(key),
+      );
       if (missing.length > 0) {
         throw new BakeError("bake-evaluate", `the object lacks the attribute "${missing.join('", "')}"`);
       }
@@ -142,7 +147,8 @@ export function unify(types: readonly Type[]): Type | undefined {
   if (first === undefined) return DYNAMIC;
   if (known.every(type => equalTypes(type, first))) return first;
   const kinds = new Set(known.map(type => type.kind));
-  const isPrimitive = (kind: Type["kind"]): boolean => kind === "string" || kind === "number" || kind === "bool";
+  const isPrimitive = (kind: Type["kind"]): boolean =>
+    kind === "string" || kind === "number" || kind === "bool";
   if ([...kinds].every(isPrimitive)) {
     if (kinds.has("string")) return STRING;
     if (kinds.size === 1) return kinds.has("number") ? NUMBER : BOOL;
@@ -154,7 +160,9 @@ export function unify(types: readonly Type[]): Type | undefined {
     if (known.every(type => type.kind === "tuple" && type.elements.length === length)) {
       const elements: Type[] = [];
       for (let i = 0; i < length; i++) {
-        const element = unify(known.map(type => (type.kind === "tuple" ? (type.elements[i] ?? DYNAMIC) : DYNAMIC)));
+        const element = unify(
+          known.map(type => (type.kind === "tuple" ? (type.elements[i] ?? DYNAMIC) : DYNAMIC)),
+        );
         if (element === undefined) return undefined;
         elements.push(element);
       }
@@ -162,7 +170,9 @@ export function unify(types: readonly Type[]): Type | undefined {
     }
   }
   if (onlyOf("list", "set", "tuple")) {
-    const parts = known.flatMap(type => (type.kind === "tuple" ? type.elements : "element" in type ? [type.element] : []));
+    const parts = known.flatMap(type =>
+      type.kind === "tuple" ? type.elements : "element" in type ? [type.element] : [],
+    );
     const element = unify(parts);
     if (element === undefined) return undefined;
     return { kind: kinds.has("list") || !kinds.has("set") ? "list" : "set", element };

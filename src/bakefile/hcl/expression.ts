@@ -75,7 +75,11 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
     case "binary":
       return binary(expression, scope, run, item);
     case "unary": {
-      const operand = operandOf(go(expression.operand), expression.operator === "!" ? BOOL : NUMBER, expression.operand.range);
+      const operand = operandOf(
+        go(expression.operand),
+        expression.operator === "!" ? BOOL : NUMBER,
+        expression.operand.range,
+      );
       if (operand.kind === "bool") return boolValue(!operand.value);
       return operand.kind === "number" ? numberValue(number.negate(operand.value)) : operand;
     }
@@ -116,7 +120,8 @@ function lookUp(name: string, scope: Scope, range: Range): Value {
     if (value !== undefined) return value;
   }
   const known: string[] = [];
-  for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) known.push(...at.variables.keys());
+  for (let at: Scope | undefined = scope; at !== undefined; at = at.parent)
+    known.push(...at.variables.keys());
   throw failAt(range, `unknown variable "${name}"`, didYouMean(name, known));
 }
 
@@ -138,12 +143,17 @@ export function getIndex(object: Value, key: Value, keyRange: Range, range: Rang
   if (object.kind === "null") throw failAt(range, "cannot index null");
   if (key.kind === "null") throw failAt(keyRange, "an index must not be null");
   if ("entries" in object) return getAttribute(object, keyText(key, keyRange), keyRange);
-  if (object.kind !== "list" && object.kind !== "tuple") throw failAt(range, `cannot index ${describe(object)}`);
+  if (object.kind !== "list" && object.kind !== "tuple")
+    throw failAt(range, `cannot index ${describe(object)}`);
   const position = convertAt(key, NUMBER, keyRange);
   const at = position.kind === "number" ? number.toSafeInt(position.value) : undefined;
   const value = at === undefined ? undefined : object.items[at];
   if (value === undefined) {
-    throw failAt(keyRange, `the list has no item ${describe(key)}`, `it has ${object.items.length} items, counted from 0`);
+    throw failAt(
+      keyRange,
+      `the list has no item ${describe(key)}`,
+      `it has ${object.items.length} items, counted from 0`,
+    );
   }
   return value;
 }
@@ -161,7 +171,12 @@ function splat(object: Value, each: Expression, scope: Scope, run: Evaluation): 
   const results = items.map(item => evaluate(each, scope, run, item));
   if (object.kind !== "list" && object.kind !== "set") return tupleValue(results);
   const element = unify(results.map(typeOf));
-  return element === undefined ? tupleValue(results) : listValue(element, results.map(result => convert(result, element)));
+  return element === undefined
+    ? tupleValue(results)
+    : listValue(
+        element,
+        results.map(result => convert(result, element)),
+      );
 }
 
 function operandOf(value: Value, type: Parameters<typeof convert>[1], range: Range): Value {
@@ -169,7 +184,12 @@ function operandOf(value: Value, type: Parameters<typeof convert>[1], range: Ran
   return convertAt(value, type, range);
 }
 
-function binary(expression: Extract<Expression, { kind: "binary" }>, scope: Scope, run: Evaluation, item?: Value): Value {
+function binary(
+  expression: Extract<Expression, { kind: "binary" }>,
+  scope: Scope,
+  run: Evaluation,
+  item?: Value,
+): Value {
   const { operator, left, right, range } = expression;
   if (operator === "&&" || operator === "||") return logical(expression, scope, run, item);
   const a = evaluate(left, scope, run, item);
@@ -182,7 +202,12 @@ function binary(expression: Extract<Expression, { kind: "binary" }>, scope: Scop
 }
 
 /** The right side is not needed, and may be wrong, when the left one decides. */
-function logical(expression: Extract<Expression, { kind: "binary" }>, scope: Scope, run: Evaluation, item?: Value): Value {
+function logical(
+  expression: Extract<Expression, { kind: "binary" }>,
+  scope: Scope,
+  run: Evaluation,
+  item?: Value,
+): Value {
   const { operator, left, right } = expression;
   const deciding = operator === "||";
   let failure: unknown;
@@ -202,7 +227,8 @@ function logical(expression: Extract<Expression, { kind: "binary" }>, scope: Sco
 function arithmetic(operator: BinaryOperator, x: number.Num, y: number.Num, range: Range): Value {
   const order = (): number => number.compareNumbers(x, y);
   const result = (value: number.Num | undefined): Value => {
-    if (value === undefined) throw failAt(range, `the result of "${operator}" is not defined for these numbers`);
+    if (value === undefined)
+      throw failAt(range, `the result of "${operator}" is not defined for these numbers`);
     return numberValue(value);
   };
   switch (operator) {
@@ -238,7 +264,9 @@ function conditional(
   if (condition.kind === "null") throw failAt(at, "a condition must be true or false, found null");
   const decided = convertAt(condition, BOOL, at);
   const [chosen, other] =
-    decided.kind === "bool" && decided.value ? [expression.yes, expression.no] : [expression.no, expression.yes];
+    decided.kind === "bool" && decided.value
+      ? [expression.yes, expression.no]
+      : [expression.no, expression.yes];
   const value = evaluate(chosen, scope, run, item);
   let otherValue: Value;
   try {
@@ -251,7 +279,11 @@ function conditional(
   const type = unify([typeOf(value), typeOf(otherValue)]);
   if (type === undefined) {
     if (value.kind === "object" && otherValue.kind === "object") return value;
-    throw failAt(expression.range, "both results of a condition must have one type", `they are ${describe(value)} and ${describe(otherValue)}`);
+    throw failAt(
+      expression.range,
+      "both results of a condition must have one type",
+      `they are ${describe(value)} and ${describe(otherValue)}`,
+    );
   }
   // Objects with different attributes stay what they are instead of becoming maps.
   if (value.kind === "object" && otherValue.kind === "object" && type.kind === "map") return value;
@@ -281,16 +313,26 @@ function loop(expression: ForExpression, scope: Scope, run: Evaluation, item?: V
       if (group === undefined) groups.set(key, [value]);
       else group.push(value);
     } else if (entries.has(key)) {
-      throw failAt(expression.key.range, `two items of the loop have the key "${key}"`, "write ... after the value to collect them in lists");
+      throw failAt(
+        expression.key.range,
+        `two items of the loop have the key "${key}"`,
+        "write ... after the value to collect them in lists",
+      );
     } else entries.set(key, value);
   }
   if (expression.key === undefined) return tupleValue(list);
-  return objectValue(expression.group ? [...groups].map(([key, group]) => [key, tupleValue(group)] as const) : entries);
+  return objectValue(
+    expression.group ? [...groups].map(([key, group]) => [key, tupleValue(group)] as const) : entries,
+  );
 }
 
 /** One scope for each item of a collection. */
 function* iterate(
-  names: { readonly keyName: string | undefined; readonly valueName: string; readonly collection: Expression },
+  names: {
+    readonly keyName: string | undefined;
+    readonly valueName: string;
+    readonly collection: Expression;
+  },
   collection: Value,
   scope: Scope,
 ): Generator<Scope> {
@@ -298,7 +340,10 @@ function* iterate(
   if (collection.kind === "null") throw failAt(at, "cannot loop over null");
   const bind = (key: Value, value: Value): Scope => ({
     parent: scope,
-    variables: new Map([...(names.keyName === undefined ? [] : [[names.keyName, key] as const]), [names.valueName, value] as const]),
+    variables: new Map([
+      ...(names.keyName === undefined ? [] : [[names.keyName, key] as const]),
+      [names.valueName, value] as const,
+    ]),
   });
   if ("items" in collection) {
     for (const [i, value] of collection.items.entries()) {
@@ -306,7 +351,8 @@ function* iterate(
     }
   } else if ("entries" in collection) {
     for (const [key, value] of collection.entries) yield bind(stringValue(key), value);
-  } else throw failAt(at, `cannot loop over ${describe(collection)}`, "a loop needs a list, set, map or object");
+  } else
+    throw failAt(at, `cannot loop over ${describe(collection)}`, "a loop needs a list, set, map or object");
 }
 
 function renderParts(parts: readonly TemplatePart[], scope: Scope, run: Evaluation, item?: Value): string {
@@ -321,14 +367,19 @@ function renderParts(parts: readonly TemplatePart[], scope: Scope, run: Evaluati
         if (value.kind === "null") throw failAt(part.expression.range, "cannot insert null into a string");
         const text = scalarText(value);
         if (text === undefined) {
-          throw failAt(part.expression.range, `cannot insert ${describe(value)} into a string`, "use join(), or jsonencode() for its JSON");
+          throw failAt(
+            part.expression.range,
+            `cannot insert ${describe(value)} into a string`,
+            "use join(), or jsonencode() for its JSON",
+          );
         }
         out += text;
         break;
       }
       case "if": {
         const condition = evaluate(part.condition, scope, run, item);
-        if (condition.kind === "null") throw failAt(part.condition.range, "a condition must be true or false, found null");
+        if (condition.kind === "null")
+          throw failAt(part.condition.range, "a condition must be true or false, found null");
         const decided = convertAt(condition, BOOL, part.condition.range);
         out += renderParts(decided.kind === "bool" && decided.value ? part.yes : part.no, scope, run, item);
         break;
@@ -352,13 +403,22 @@ function renderParts(parts: readonly TemplatePart[], scope: Scope, run: Evaluati
   return out;
 }
 
-function call(expression: Extract<Expression, { kind: "call" }>, scope: Scope, run: Evaluation, item?: Value): Value {
+function call(
+  expression: Extract<Expression, { kind: "call" }>,
+  scope: Scope,
+  run: Evaluation,
+  item?: Value,
+): Value {
   const { name, nameRange, range } = expression;
   const special = Object.hasOwn(SPECIAL, name) ? SPECIAL[name] : undefined;
   if (special !== undefined) return special(expression, scope, run, item);
   const found = run.functions.get(name);
   if (found === undefined) {
-    throw failAt(nameRange, `unknown function "${name}"`, didYouMean(name, [...run.functions.keys(), ...Object.keys(SPECIAL)]));
+    throw failAt(
+      nameRange,
+      `unknown function "${name}"`,
+      didYouMean(name, [...run.functions.keys(), ...Object.keys(SPECIAL)]),
+    );
   }
   const args: { value: Value; range: Range }[] = expression.args.map(arg => ({
     value: evaluate(arg, scope, run, item),
@@ -401,7 +461,9 @@ function call(expression: Extract<Expression, { kind: "call" }>, scope: Scope, r
 type CallExpression = Extract<Expression, { kind: "call" }>;
 
 /** Functions that look at their arguments as expressions. */
-export const SPECIAL: Readonly<Record<string, (expression: CallExpression, scope: Scope, run: Evaluation, item?: Value) => Value>> = {
+export const SPECIAL: Readonly<
+  Record<string, (expression: CallExpression, scope: Scope, run: Evaluation, item?: Value) => Value>
+> = {
   try: (expression, scope, run, item) => {
     let failure: unknown;
     for (const arg of expression.args) {
@@ -417,7 +479,8 @@ export const SPECIAL: Readonly<Record<string, (expression: CallExpression, scope
   },
   can: (expression, scope, run, item) => {
     const [only] = expression.args;
-    if (only === undefined || expression.args.length > 1) throw failAt(expression.range, '"can" needs exactly one argument');
+    if (only === undefined || expression.args.length > 1)
+      throw failAt(expression.range, '"can" needs exactly one argument');
     try {
       evaluate(only, scope, run, item);
       return boolValue(true);

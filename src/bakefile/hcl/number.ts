@@ -90,7 +90,13 @@ export function parseNumber(text: string): Num | undefined {
   return quotient(sign, digits, 10n ** BigInt(-scale), 0, LITERAL_BITS);
 }
 
-function quotient(sign: 1 | -1, numerator: bigint, denominator: bigint, exponent: number, precision: number): Num {
+function quotient(
+  sign: 1 | -1,
+  numerator: bigint,
+  denominator: bigint,
+  exponent: number,
+  precision: number,
+): Num {
   const shift = Math.max(0, precision + 2 - (bitLength(numerator) - bitLength(denominator)));
   const scaled = numerator << BigInt(shift);
   const result = scaled / denominator;

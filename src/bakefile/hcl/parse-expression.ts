@@ -1,6 +1,17 @@
 // Expressions of HCL (hashicorp/hcl hclsyntax/spec.md, "Expressions"): a recursive descent over scanned tokens.
 import { parseNumber } from "./number.ts";
-import { accept, describeToken, expect, nested, peek, rangeOf, syntaxError, take, type Cursor, type Token } from "./scan.ts";
+import {
+  accept,
+  describeToken,
+  expect,
+  nested,
+  peek,
+  rangeOf,
+  syntaxError,
+  take,
+  type Cursor,
+  type Token,
+} from "./scan.ts";
 import { parseHeredoc, parseQuoted } from "./template.ts";
 import { FALSE, NULL, TRUE, numberValue, stringValue, type Value } from "./value.ts";
 import type { BinaryOperator, Expression, ObjectEntry } from "./ast.ts";
@@ -47,7 +58,12 @@ function parseBinary(cursor: Cursor, level: number): Expression {
 }
 
 function tooLong(cursor: Cursor, token: Token): Error {
-  return syntaxError(cursor, `an expression has more than ${MAX_CHAIN} operators in a row`, token.start, token.end);
+  return syntaxError(
+    cursor,
+    `an expression has more than ${MAX_CHAIN} operators in a row`,
+    token.start,
+    token.end,
+  );
 }
 
 function parseUnary(cursor: Cursor): Expression {
@@ -74,17 +90,32 @@ function parsePostfix(cursor: Cursor): Expression {
 /** One `.name`, `.0` or `[key]` after `object`. */
 function parseAccess(cursor: Cursor, object: Expression): Expression {
   const token = take(cursor);
-  const to = (end: number): Expression["range"] => ({ ...object.range, end: Math.max(object.range.end, cursor.place(end)) });
+  const to = (end: number): Expression["range"] => ({
+    ...object.range,
+    end: Math.max(object.range.end, cursor.place(end)),
+  });
   if (token.text === ".") {
     const name = take(cursor);
     if (name.kind === "identifier") {
-      return { kind: "attribute", object, name: name.text, nameRange: rangeOf(cursor, name.start, name.end), range: to(name.end) };
+      return {
+        kind: "attribute",
+        object,
+        name: name.text,
+        nameRange: rangeOf(cursor, name.start, name.end),
+        range: to(name.end),
+      };
     }
     if (name.kind === "number" && /^\d+$/.test(name.text)) {
       return { kind: "index", object, key: numberLiteral(cursor, name), range: to(name.end) };
     }
     const hint = name.kind === "number" ? "write an index in brackets: [0][1]" : undefined;
-    throw syntaxError(cursor, `expected a name after ".", found ${describeToken(name)}`, name.start, name.end, hint);
+    throw syntaxError(
+      cursor,
+      `expected a name after ".", found ${describeToken(name)}`,
+      name.start,
+      name.end,
+      hint,
+    );
   }
   const key = nested(cursor, false, () => parseExpression(cursor));
   const close = nested(cursor, false, () => expect(cursor, "]", "after an index"));
@@ -113,12 +144,18 @@ function parseSplat(cursor: Cursor, object: Expression): Expression | undefined 
     if (another !== undefined) break;
     each = parseAccess(cursor, each);
   }
-  return { kind: "splat", object, each, range: { ...object.range, end: Math.max(object.range.end, each.range.end) } };
+  return {
+    kind: "splat",
+    object,
+    each,
+    range: { ...object.range, end: Math.max(object.range.end, each.range.end) },
+  };
 }
 
 function numberLiteral(cursor: Cursor, token: Token): Expression {
   const value = parseNumber(token.text);
-  if (value === undefined) throw syntaxError(cursor, `the number "${token.text}" is too large`, token.start, token.end);
+  if (value === undefined)
+    throw syntaxError(cursor, `the number "${token.text}" is too large`, token.start, token.end);
   return { kind: "literal", value: numberValue(value), range: rangeOf(cursor, token.start, token.end) };
 }
 
@@ -170,11 +207,19 @@ function parseCall(cursor: Cursor, name: Token): Expression {
       args.push(parseExpression(cursor));
       expand = accept(cursor, "...") !== undefined;
       if (expand) close = expect(cursor, ")", 'after "..."');
-      else if (accept(cursor, ",") === undefined) close = expect(cursor, ")", `after the arguments of "${name.text}"`);
+      else if (accept(cursor, ",") === undefined)
+        close = expect(cursor, ")", `after the arguments of "${name.text}"`);
       else close = accept(cursor, ")");
     }
     const nameRange = rangeOf(cursor, name.start, name.end);
-    return { kind: "call", name: name.text, nameRange, args, expand, range: rangeOf(cursor, name.start, close.end) };
+    return {
+      kind: "call",
+      name: name.text,
+      nameRange,
+      args,
+      expand,
+      range: rangeOf(cursor, name.start, close.end),
+    };
   });
 }
 
@@ -185,7 +230,8 @@ function parseTuple(cursor: Cursor, open: Token): Expression {
     let close = accept(cursor, "]");
     while (close === undefined) {
       items.push(parseExpression(cursor));
-      if (accept(cursor, ",") === undefined) close = expect(cursor, "]", "or a comma after an item of a list");
+      if (accept(cursor, ",") === undefined)
+        close = expect(cursor, "]", "or a comma after an item of a list");
       else close = accept(cursor, "]");
     }
     return { kind: "tuple", items, range: rangeOf(cursor, open.start, close.end) };
@@ -213,7 +259,8 @@ function parseObject(cursor: Cursor, open: Token): Expression {
     for (;;) {
       while (peek(cursor).kind === "newline") take(cursor);
       const close = accept(cursor, "}");
-      if (close !== undefined) return { kind: "object", entries, range: rangeOf(cursor, open.start, close.end) };
+      if (close !== undefined)
+        return { kind: "object", entries, range: rangeOf(cursor, open.start, close.end) };
       const key = parseKey(cursor);
       const separator = take(cursor);
       if (separator.text !== "=" && separator.text !== ":") {
@@ -241,7 +288,11 @@ function parseKey(cursor: Cursor): Expression {
     take(cursor);
     const next = peek(cursor).text;
     if (next === "=" || next === ":") {
-      return { kind: "literal", value: stringValue(token.text), range: rangeOf(cursor, token.start, token.end) };
+      return {
+        kind: "literal",
+        value: stringValue(token.text),
+        range: rangeOf(cursor, token.start, token.end),
+      };
     }
     cursor.at = start;
   }
@@ -249,12 +300,21 @@ function parseKey(cursor: Cursor): Expression {
 }
 
 /** The names and the collection of a loop, from `for` up to and including the collection. */
-export function parseLoopHead(cursor: Cursor): { keyName: string | undefined; valueName: string; collection: Expression } {
+export function parseLoopHead(cursor: Cursor): {
+  keyName: string | undefined;
+  valueName: string;
+  collection: Expression;
+} {
   take(cursor);
   const name = (): string => {
     const token = take(cursor);
     if (token.kind === "identifier") return token.text;
-    throw syntaxError(cursor, `expected a name after "for", found ${describeToken(token)}`, token.start, token.end);
+    throw syntaxError(
+      cursor,
+      `expected a name after "for", found ${describeToken(token)}`,
+      token.start,
+      token.end,
+    );
   };
   const firstName = name();
   const secondName = accept(cursor, ",") === undefined ? undefined : name();

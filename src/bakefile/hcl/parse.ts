@@ -4,7 +4,19 @@ import { BakeError } from "../../diagnostic/error.ts";
 import type { Diagnosed } from "../../diagnostic/diagnostic.ts";
 import type { Source } from "../../diagnostic/source.ts";
 import { parseExpression } from "./parse-expression.ts";
-import { accept, createCursor, describeToken, nested, peek, rangeOf, scanToken, syntaxError, take, type Cursor, type Token } from "./scan.ts";
+import {
+  accept,
+  createCursor,
+  describeToken,
+  nested,
+  peek,
+  rangeOf,
+  scanToken,
+  syntaxError,
+  take,
+  type Cursor,
+  type Token,
+} from "./scan.ts";
 import type { Attribute, Block, Body, Label } from "./ast.ts";
 
 /** More problems than this are not reported: one slip can make a whole file unreadable. */
@@ -28,7 +40,12 @@ function parseItems(cursor: Cursor, opening: Token | undefined): Body {
     }
     if (token.kind === "end") {
       if (opening !== undefined) {
-        throw syntaxError(cursor, `the block is not closed: expected "}", found the end of the file`, opening.start, opening.end);
+        throw syntaxError(
+          cursor,
+          `the block is not closed: expected "}", found the end of the file`,
+          opening.start,
+          opening.end,
+        );
       }
       break;
     }
@@ -64,22 +81,38 @@ function parseItems(cursor: Cursor, opening: Token | undefined): Body {
 
 function expectLineEnd(cursor: Cursor, item: Attribute | Block): void {
   const token = peek(cursor);
-  if (token.kind === "newline" || token.kind === "end" || (token.text === "}" && token.kind === "punctuation")) return;
+  if (
+    token.kind === "newline" ||
+    token.kind === "end" ||
+    (token.text === "}" && token.kind === "punctuation")
+  )
+    return;
   const what = "expression" in item ? `the attribute "${item.name}"` : `the block "${item.type}"`;
-  throw syntaxError(cursor, `expected a new line after ${what}, found ${describeToken(token)}`, token.start, token.end);
+  throw syntaxError(
+    cursor,
+    `expected a new line after ${what}, found ${describeToken(token)}`,
+    token.start,
+    token.end,
+  );
 }
 
 function parseItem(cursor: Cursor): Attribute | Block {
   const name = take(cursor);
   if (name.kind !== "identifier") {
-    const hint = name.kind === "quote" ? "names of attributes and blocks are written without quotes" : undefined;
+    const hint =
+      name.kind === "quote" ? "names of attributes and blocks are written without quotes" : undefined;
     const message = `expected the name of an attribute or block, found ${describeToken(name)}`;
     throw syntaxError(cursor, message, name.start, name.end, hint);
   }
   if (accept(cursor, "=") !== undefined) {
     const expression = parseExpression(cursor);
     const nameRange = rangeOf(cursor, name.start, name.end);
-    return { name: name.text, nameRange, expression, range: { ...nameRange, end: Math.max(nameRange.end, expression.range.end) } };
+    return {
+      name: name.text,
+      nameRange,
+      expression,
+      range: { ...nameRange, end: Math.max(nameRange.end, expression.range.end) },
+    };
   }
   return parseBlock(cursor, name);
 }
@@ -97,7 +130,10 @@ function parseBlock(cursor: Cursor, type: Token): Block {
       const body = nested(cursor, true, () => parseBlockBody(cursor, token));
       return { type: type.text, labels, body, headRange: rangeOf(cursor, type.start, headEnd) };
     } else {
-      const hint = labels.length === 0 ? `write ${type.text} = ... for an attribute, ${type.text} "name" { ... } for a block` : undefined;
+      const hint =
+        labels.length === 0
+          ? `write ${type.text} = ... for an attribute, ${type.text} "name" { ... } for a block`
+          : undefined;
       const message = `expected "=" or "{" after "${type.text}", found ${describeToken(token)}`;
       throw syntaxError(cursor, message, token.start, token.end, hint);
     }
@@ -108,17 +144,27 @@ function parseBlock(cursor: Cursor, type: Token): Block {
 function readLabel(cursor: Cursor, open: Token): Label {
   const start = cursor.at;
   const found = /^(?:[^"\\\n]|\\.)*(?=")/.exec(cursor.text.slice(start, start + 2000));
-  if (found === null) throw syntaxError(cursor, "the label of a block is not closed on its line", open.start, open.end);
+  if (found === null)
+    throw syntaxError(cursor, "the label of a block is not closed on its line", open.start, open.end);
   cursor.at = start + found[0].length + 1;
   const range = rangeOf(cursor, open.start, cursor.at);
   if (/(^|[^$])\$\{|(^|[^%])%\{/.test(found[0])) {
-    throw syntaxError(cursor, "the label of a block must be a plain string", open.start, cursor.at, "use a matrix to make several targets");
+    throw syntaxError(
+      cursor,
+      "the label of a block must be a plain string",
+      open.start,
+      cursor.at,
+      "use a matrix to make several targets",
+    );
   }
-  const text = found[0].replace(/\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g, (whole, four: string, eight: string, one: string) => {
-    const code = four || eight;
-    if (code) return parseInt(code, 16) <= 0x10ffff ? String.fromCodePoint(parseInt(code, 16)) : whole;
-    return { n: "\n", r: "\r", t: "\t" }[one] ?? one;
-  });
+  const text = found[0].replace(
+    /\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/g,
+    (whole, four: string, eight: string, one: string) => {
+      const code = four || eight;
+      if (code) return parseInt(code, 16) <= 0x10ffff ? String.fromCodePoint(parseInt(code, 16)) : whole;
+      return { n: "\n", r: "\r", t: "\t" }[one] ?? one;
+    },
+  );
   return { text, range };
 }
 

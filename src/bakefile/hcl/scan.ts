@@ -3,7 +3,8 @@ import { BakeError } from "../../diagnostic/error.ts";
 import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import type { Range, Source } from "../../diagnostic/source.ts";
 
-export type TokenKind = "identifier" | "number" | "quote" | "heredoc" | "newline" | "end" | "punctuation" | "invalid";
+export type TokenKind =
+  "identifier" | "number" | "quote" | "heredoc" | "newline" | "end" | "punctuation" | "invalid";
 
 export interface Token {
   readonly kind: TokenKind;
@@ -28,8 +29,20 @@ export interface Cursor {
 /** Deeper nesting than any written file has; keeps recursion far from the end of the stack. */
 export const MAX_DEPTH = 150;
 
-export function createCursor(source: Source, text = source.text, place = (offset: number): number => offset): Cursor {
-  return { source, text, place, problems: [], at: text.startsWith("\ufeff") ? 1 : 0, newlines: true, depth: 0 };
+export function createCursor(
+  source: Source,
+  text = source.text,
+  place = (offset: number): number => offset,
+): Cursor {
+  return {
+    source,
+    text,
+    place,
+    problems: [],
+    at: text.startsWith("\ufeff") ? 1 : 0,
+    newlines: true,
+    depth: 0,
+  };
 }
 
 export function rangeOf(cursor: Cursor, start: number, end: number): Range {
@@ -37,7 +50,13 @@ export function rangeOf(cursor: Cursor, start: number, end: number): Range {
   return { source: cursor.source, start: from, end: Math.max(from, cursor.place(end)) };
 }
 
-export function syntaxError(cursor: Cursor, message: string, start: number, end: number, hint?: string): BakeError {
+export function syntaxError(
+  cursor: Cursor,
+  message: string,
+  start: number,
+  end: number,
+  hint?: string,
+): BakeError {
   return new BakeError("bake-syntax", message, { range: rangeOf(cursor, start, end), hint });
 }
 
@@ -67,7 +86,12 @@ export function scanToken(text: string, at: number): Token {
       at = close + 2;
     } else break;
   }
-  const token = (kind: TokenKind, value: string): Token => ({ kind, start: at, end: at + value.length, text: value });
+  const token = (kind: TokenKind, value: string): Token => ({
+    kind,
+    start: at,
+    end: at + value.length,
+    text: value,
+  });
   const character = text[at];
   if (character === undefined) return token("end", "");
   if (character === "\n") return token("newline", "\n");
@@ -108,7 +132,12 @@ export function expect(cursor: Cursor, text: string, context: string): Token {
   const token = accept(cursor, text);
   if (token !== undefined) return token;
   const found = peek(cursor);
-  throw syntaxError(cursor, `expected "${text}" ${context}, found ${describeToken(found)}`, found.start, found.end);
+  throw syntaxError(
+    cursor,
+    `expected "${text}" ${context}, found ${describeToken(found)}`,
+    found.start,
+    found.end,
+  );
 }
 
 export function describeToken(token: Token): string {
@@ -133,7 +162,12 @@ export function nested<T>(cursor: Cursor, newlines: boolean, parse: () => T): T 
   const before = cursor.newlines;
   if (cursor.depth >= MAX_DEPTH) {
     const token = peek(cursor);
-    throw syntaxError(cursor, `expressions and blocks nest deeper than ${MAX_DEPTH} levels`, token.start, token.end);
+    throw syntaxError(
+      cursor,
+      `expressions and blocks nest deeper than ${MAX_DEPTH} levels`,
+      token.start,
+      token.end,
+    );
   }
   cursor.depth++;
   cursor.newlines = newlines;

@@ -16,7 +16,12 @@ type Piece =
 type Directive =
   | { readonly kind: "if"; readonly condition: Expression }
   | { readonly kind: "else" | "endif" | "endfor" }
-  | { readonly kind: "for"; readonly keyName: string | undefined; readonly valueName: string; readonly collection: Expression };
+  | {
+      readonly kind: "for";
+      readonly keyName: string | undefined;
+      readonly valueName: string;
+      readonly collection: Expression;
+    };
 
 interface Style {
   /** Offset of the first character after the template. */
@@ -41,7 +46,8 @@ export function parseHeredoc(cursor: Cursor, open: Token): Expression {
     const next = cursor.text.indexOf("\n", line);
     const text = cursor.text.slice(line, next < 0 ? undefined : next);
     if (text.trim() === marker) break;
-    if (next < 0) throw syntaxError(cursor, `the heredoc is not closed by a line "${marker}"`, open.start, open.end - 1);
+    if (next < 0)
+      throw syntaxError(cursor, `the heredoc is not closed by a line "${marker}"`, open.start, open.end - 1);
     line = next + 1;
   }
   const pieces = readPieces(cursor, { end: line, escapes: false, byLine: true });
@@ -58,10 +64,20 @@ export function parseTemplateText(cursor: Cursor): Expression {
 
 function finish(cursor: Cursor, pieces: readonly Piece[], range: Range): Expression {
   const [only] = pieces;
-  if (pieces.length === 1 && only?.kind === "interpolation") return { kind: "wrap", inner: only.expression, range };
+  if (pieces.length === 1 && only?.kind === "interpolation")
+    return { kind: "wrap", inner: only.expression, range };
   const parts = nestDirectives(cursor, pieces);
   if (parts.every(part => part.kind === "text")) {
-    return { kind: "literal", value: stringValue(parts.map(part => part.text).join("").normalize("NFC")), range };
+    return {
+      kind: "literal",
+      value: stringValue(
+        parts
+          .map(part => part.text)
+          .join("")
+          .normalize("NFC"),
+      ),
+      range,
+    };
   }
   return { kind: "template", parts, range };
 }
@@ -91,7 +107,13 @@ function readPieces(cursor: Cursor, style: Style): Piece[] {
         return pieces;
       }
       if (character === undefined || character === "\n") {
-        throw syntaxError(cursor, "a string is not closed on its line", at, at, "use a heredoc for text of several lines");
+        throw syntaxError(
+          cursor,
+          "a string is not closed on its line",
+          at,
+          at,
+          "use a heredoc for text of several lines",
+        );
       }
     }
     const two = text.slice(at, at + 2);
@@ -129,7 +151,12 @@ function closeSequence(cursor: Cursor, start: number): boolean {
     const token = take(cursor);
     if (token.text === "}" || token.text === "~}") return token.text === "~}";
     const message = `expected "}" at the end of a template sequence, found ${describeToken(token)}`;
-    throw syntaxError(cursor, message, token.kind === "end" ? start : token.start, token.kind === "end" ? start + 2 : token.end);
+    throw syntaxError(
+      cursor,
+      message,
+      token.kind === "end" ? start : token.start,
+      token.kind === "end" ? start + 2 : token.end,
+    );
   });
 }
 
@@ -207,7 +234,14 @@ function removeIndent(pieces: Piece[]): void {
 
 type Frame =
   | { kind: "root"; parts: TemplatePart[] }
-  | { kind: "if"; condition: Expression; yes: TemplatePart[]; no: TemplatePart[]; inElse: boolean; range: Range }
+  | {
+      kind: "if";
+      condition: Expression;
+      yes: TemplatePart[];
+      no: TemplatePart[];
+      inElse: boolean;
+      range: Range;
+    }
   | { kind: "for"; head: Extract<Directive, { kind: "for" }>; parts: TemplatePart[]; range: Range };
 
 function nestDirectives(cursor: Cursor, pieces: readonly Piece[]): TemplatePart[] {
@@ -232,11 +266,13 @@ function nestDirectives(cursor: Cursor, pieces: readonly Piece[]): TemplatePart[
       syntaxError(cursor, `"${directive.kind}" without a matching "%{ ${opening} }"`, piece.start, piece.end);
     switch (directive.kind) {
       case "if":
-        if (stack.length > 50) throw syntaxError(cursor, "template directives nest too deeply", piece.start, piece.end);
+        if (stack.length > 50)
+          throw syntaxError(cursor, "template directives nest too deeply", piece.start, piece.end);
         stack.push({ kind: "if", condition: directive.condition, yes: [], no: [], inElse: false, range });
         break;
       case "for":
-        if (stack.length > 50) throw syntaxError(cursor, "template directives nest too deeply", piece.start, piece.end);
+        if (stack.length > 50)
+          throw syntaxError(cursor, "template directives nest too deeply", piece.start, piece.end);
         stack.push({ kind: "for", head: directive, parts: [], range });
         break;
       case "else":
@@ -252,7 +288,14 @@ function nestDirectives(cursor: Cursor, pieces: readonly Piece[]): TemplatePart[
         if (frame.kind !== "for") throw unexpected("for");
         stack.pop();
         const { keyName, valueName, collection } = frame.head;
-        partsOf(top()).push({ kind: "for", keyName, valueName, collection, parts: frame.parts, range: frame.range });
+        partsOf(top()).push({
+          kind: "for",
+          keyName,
+          valueName,
+          collection,
+          parts: frame.parts,
+          range: frame.range,
+        });
         break;
       }
       default: {
@@ -263,7 +306,12 @@ function nestDirectives(cursor: Cursor, pieces: readonly Piece[]): TemplatePart[
   }
   const open = top();
   if (open.kind !== "root") {
-    throw syntaxError(cursor, `"%{ ${open.kind} }" is not closed by "%{ end${open.kind} }"`, open.range.start, open.range.end);
+    throw syntaxError(
+      cursor,
+      `"%{ ${open.kind} }" is not closed by "%{ end${open.kind} }"`,
+      open.range.start,
+      open.range.end,
+    );
   }
   return root.parts;
 }

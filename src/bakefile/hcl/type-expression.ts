@@ -17,10 +17,18 @@ export function typeFromExpression(expression: Expression): Type {
     if (CONSTRUCTORS.includes(inner.name)) {
       throw problem(inner, `the type "${inner.name}" needs an argument`, `for example ${inner.name}(string)`);
     }
-    throw problem(inner, `unknown type "${inner.name}"`, didYouMean(inner.name, [...Object.keys(NAMED), ...CONSTRUCTORS]));
+    throw problem(
+      inner,
+      `unknown type "${inner.name}"`,
+      didYouMean(inner.name, [...Object.keys(NAMED), ...CONSTRUCTORS]),
+    );
   }
   if (inner.kind !== "call") {
-    throw problem(inner, "expected a type", "for example string, number, bool, any, list(string) or object({...})");
+    throw problem(
+      inner,
+      "expected a type",
+      "for example string, number, bool, any, list(string) or object({...})",
+    );
   }
   const [arg] = inner.args;
   switch (inner.name) {
@@ -30,7 +38,8 @@ export function typeFromExpression(expression: Expression): Type {
       return { kind: inner.name, element: typeFromExpression(onlyArgument(inner)) };
     case "tuple": {
       const only = onlyArgument(inner);
-      if (only.kind !== "tuple") throw problem(only, 'the type "tuple" needs a list of types', "for example tuple([string, number])");
+      if (only.kind !== "tuple")
+        throw problem(only, 'the type "tuple" needs a list of types', "for example tuple([string, number])");
       return { kind: "tuple", elements: only.items.map(typeFromExpression) };
     }
     case "object":
@@ -38,25 +47,32 @@ export function typeFromExpression(expression: Expression): Type {
     case "optional":
       throw problem(inner, '"optional" is only allowed for attributes of an object type');
     default:
-      if (Object.hasOwn(NAMED, inner.name) && arg !== undefined) throw problem(inner, `the type "${inner.name}" takes no argument`);
+      if (Object.hasOwn(NAMED, inner.name) && arg !== undefined)
+        throw problem(inner, `the type "${inner.name}" takes no argument`);
       throw problem(inner, `unknown type "${inner.name}"`, didYouMean(inner.name, CONSTRUCTORS));
   }
 }
 
 function onlyArgument(call: Extract<Expression, { kind: "call" }>): Expression {
   const [only] = call.args;
-  if (only === undefined || call.args.length > 1) throw problem(call, `the type "${call.name}" needs exactly one argument`);
+  if (only === undefined || call.args.length > 1)
+    throw problem(call, `the type "${call.name}" needs exactly one argument`);
   return only;
 }
 
 function objectType(expression: Expression): Type {
   if (expression.kind !== "object") {
-    throw problem(expression, 'the type "object" needs names and types', "for example object({name = string})");
+    throw problem(
+      expression,
+      'the type "object" needs names and types',
+      "for example object({name = string})",
+    );
   }
   const attributes = new Map<string, Type>();
   const optional = new Set<string>();
   for (const { key, value } of expression.entries) {
-    if (key.kind !== "literal" || key.value.kind !== "string") throw problem(key, "attributes of an object type are plain names");
+    if (key.kind !== "literal" || key.value.kind !== "string")
+      throw problem(key, "attributes of an object type are plain names");
     const name = key.value.value;
     if (value.kind === "call" && value.name === "optional") {
       attributes.set(name, typeFromExpression(onlyArgument(value)));

@@ -9,7 +9,11 @@ export type Type =
   | { readonly kind: "dynamic" }
   | { readonly kind: "list" | "set" | "map"; readonly element: Type }
   | { readonly kind: "tuple"; readonly elements: readonly Type[] }
-  | { readonly kind: "object"; readonly attributes: ReadonlyMap<string, Type>; readonly optional?: ReadonlySet<string> };
+  | {
+      readonly kind: "object";
+      readonly attributes: ReadonlyMap<string, Type>;
+      readonly optional?: ReadonlySet<string>;
+    };
 
 export type Value =
   | { readonly kind: "null"; readonly type: Type }
@@ -63,7 +67,11 @@ export function mapValue(element: Type, entries: Iterable<readonly [string, Valu
 /** A set: items sorted, equal ones dropped. */
 export function setValue(element: Type, items: readonly Value[]): Value {
   const sorted = [...items].sort(compareValues);
-  return { kind: "set", element, items: sorted.filter((item, i) => i === 0 || !equalValues(sorted[i - 1] ?? item, item)) };
+  return {
+    kind: "set",
+    element,
+    items: sorted.filter((item, i) => i === 0 || !equalValues(sorted[i - 1] ?? item, item)),
+  };
 }
 
 function sortedEntries(entries: Iterable<readonly [string, Value]>): ReadonlyMap<string, Value> {
@@ -87,7 +95,10 @@ export function typeOf(value: Value): Type {
     case "tuple":
       return { kind: "tuple", elements: value.items.map(typeOf) };
     case "object":
-      return { kind: "object", attributes: new Map([...value.entries].map(([key, item]) => [key, typeOf(item)])) };
+      return {
+        kind: "object",
+        attributes: new Map([...value.entries].map(([key, item]) => [key, typeOf(item)])),
+      };
     default: {
       const never: never = value;
       return never;
@@ -169,7 +180,17 @@ export function equalValues(a: Value, b: Value): boolean {
   }
 }
 
-const ORDER: readonly Value["kind"][] = ["bool", "number", "string", "list", "set", "tuple", "map", "object", "null"];
+const ORDER: readonly Value["kind"][] = [
+  "bool",
+  "number",
+  "string",
+  "list",
+  "set",
+  "tuple",
+  "map",
+  "object",
+  "null",
+];
 
 /** A total order: false before true, numbers by size, strings by bytes, collections by their items, null last. */
 export function compareValues(a: Value, b: Value): number {

@@ -40,7 +40,9 @@ export function pathOf(expression: Expression): Mention | undefined {
     }
     case "index": {
       const base = pathOf(expression.object);
-      return base && expression.key.kind === "literal" ? { ...base, steps: [...base.steps, undefined], range: expression.range } : undefined;
+      return base && expression.key.kind === "literal"
+        ? { ...base, steps: [...base.steps, undefined], range: expression.range }
+        : undefined;
     }
     default:
       return undefined;
@@ -151,6 +153,10 @@ function visitParts(
   }
 }
 
-function withNames(bound: ReadonlySet<string>, keyName: string | undefined, valueName: string): ReadonlySet<string> {
+function withNames(
+  bound: ReadonlySet<string>,
+  keyName: string | undefined,
+  valueName: string,
+): ReadonlySet<string> {
   return new Set([...bound, ...(keyName === undefined ? [] : [keyName]), valueName]);
 }

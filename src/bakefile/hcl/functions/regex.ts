@@ -46,7 +46,8 @@ function translate(pattern: string): { source: string; extra: string } {
     extra = [...new Set(leading[1])].join("");
   }
   if (/\(\?(?:[=!]|<[=!])/.test(body)) throw fail("look-around is not supported in regular expressions");
-  if (/(?<!\\)(?:\\\\)*\\[1-9]/.test(body)) throw fail("back-references are not supported in regular expressions");
+  if (/(?<!\\)(?:\\\\)*\\[1-9]/.test(body))
+    throw fail("back-references are not supported in regular expressions");
   let source = "";
   let inClass = false;
   for (let at = 0; at < body.length; at++) {

@@ -1,6 +1,16 @@
 // Functions on strings (names and behaviour: the bake reference's standard library, go-cty function/stdlib).
 import { MAX_TEXT, fail, intOf, param, textOf, type BakeFunction } from "./function.ts";
-import { NUMBER, STRING, listValue, numberValue, stringValue, tupleValue, unwrapItems, objectValue, type Value } from "../value.ts";
+import {
+  NUMBER,
+  STRING,
+  listValue,
+  numberValue,
+  stringValue,
+  tupleValue,
+  unwrapItems,
+  objectValue,
+  type Value,
+} from "../value.ts";
 import { numberFromInt } from "../number.ts";
 import { compileRegex, expandReplacement } from "./regex.ts";
 
@@ -46,13 +56,20 @@ function bounded(text: string): Value {
 export const textFunctions: Readonly<Record<string, BakeFunction>> = {
   upper: mapText(text => text.toUpperCase()),
   lower: mapText(text => text.toLowerCase()),
-  title: mapText(text => text.replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (_, before: string, letter: string) => before + letter.toUpperCase())),
+  title: mapText(text =>
+    text.replace(
+      /(^|[^\p{L}\p{N}_'])(\p{L})/gu,
+      (_, before: string, letter: string) => before + letter.toUpperCase(),
+    ),
+  ),
   chomp: mapText(text => text.replace(/(?:\r\n?|\n)+$/, "")),
   trimspace: mapText(text => text.replace(LEADING, "").replace(TRAILING, "")),
   sanitize: mapText(text => text.replace(/[^a-zA-Z0-9_-]/gu, "_")),
   reverse: mapText(text => [...graphemes(text)].reverse().join("")),
   urlencode: mapText(text =>
-    encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd")).replace(/[!'()*]|%20/g, found => (found === "%20" ? "+" : `%${found.charCodeAt(0).toString(16).toUpperCase()}`)),
+    encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd")).replace(/[!'()*]|%20/g, found =>
+      found === "%20" ? "+" : `%${found.charCodeAt(0).toString(16).toUpperCase()}`,
+    ),
   ),
   indent: {
     params: [param("spaces", NUMBER), str],
@@ -62,7 +79,10 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
       return bounded(textOf(args, 1).replaceAll("\n", `\n${" ".repeat(count)}`));
     },
   },
-  trim: { params: [str, param("cutset", STRING)], call: args => stringValue(trimSet(textOf(args, 0), textOf(args, 1))) },
+  trim: {
+    params: [str, param("cutset", STRING)],
+    call: args => stringValue(trimSet(textOf(args, 0), textOf(args, 1))),
+  },
   trimprefix: {
     params: [str, param("prefix", STRING)],
     call: args => {
@@ -119,7 +139,8 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
     params: [param("pattern", STRING), param("string", STRING)],
     call: args => {
       const found = compileRegex(textOf(args, 0), "u").exec(textOf(args, 1));
-      if (found === null) throw fail("the pattern does not match the text", "use regexall() for any number of matches");
+      if (found === null)
+        throw fail("the pattern does not match the text", "use regexall() for any number of matches");
       return matchValue(found);
     },
   },
@@ -138,7 +159,8 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
       return bounded(
         textOf(args, 0).replace(pattern, (...parts: unknown[]) => {
           const last = parts[parts.length - 1];
-          const named = typeof last === "object" && last !== null ? (last as Record<string, string | undefined>) : {};
+          const named =
+            typeof last === "object" && last !== null ? (last as Record<string, string | undefined>) : {};
           const groups = parts.filter((part, i) => i === 0 || typeof part === "string" || part === undefined);
           return expandReplacement(template, groups.map(String), named);
         }),
@@ -149,11 +171,11 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
 
 /** The whole match without groups, a list for unnamed groups, an object for named ones. */
 function matchValue(found: RegExpExecArray | RegExpMatchArray): Value {
-  const text = (part: string | undefined): Value => (part === undefined ? { kind: "null", type: STRING } : stringValue(part));
+  const text = (part: string | undefined): Value =>
+    part === undefined ? { kind: "null", type: STRING } : stringValue(part);
   if (found.groups !== undefined) {
     return objectValue(Object.entries(found.groups).map(([name, part]) => [name, text(part)] as const));
   }
   if (found.length === 1) return text(found[0]);
   return tupleValue(found.slice(1).map(text));
 }
-
