@@ -147,7 +147,8 @@ function resultOf(outcome: Outcome<Ref>): Ref {
 /** What the run failed with: the failures of all targets in one error, each once; undefined when all succeeded. */
 function failureOf(outcomes: readonly Outcome<Ref>[]): BakeError | undefined {
   const failures = new Set<BakeError>();
-  for (const outcome of outcomes) if (outcome.tag === "failed") failures.add(BakeError.from(outcome.failure.error));
+  for (const outcome of outcomes)
+    if (outcome.tag === "failed") failures.add(BakeError.from(outcome.failure.error));
   const [only] = failures;
   if (failures.size > 1)
     return BakeError.ofDiagnostics([...failures].flatMap(({ diagnostics }) => diagnostics));

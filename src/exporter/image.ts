@@ -4,13 +4,16 @@ import type { BlobStore } from "../content/blob.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import { type AssembledImage, assembleImage, documentsOf, imageResponse } from "./assemble.ts";
 import type { ExportContext, Exporter, ExportInput, ExportRequest, StagedExport } from "./exporter.ts";
+import type { Document } from "./imagedocument.ts";
 import type { LayerDeps } from "./layers.ts";
 import { booleanOption, namesOf } from "./options.ts";
 
 export interface ImageExportDeps extends LayerDeps {
-  readonly registry: RegistryClient;
+  /** Opened when something is pushed. */
+  readonly registry: () => Promise<RegistryClient>;
 }
 
 export function createImageExporter(deps: ImageExportDeps): Exporter {
@@ -59,56 +62,66 @@ function uniqueRepositories(names: readonly Reference[]): readonly Reference[] {
 async function pushContent(
   image: AssembledImage,
   target: Reference,
-  { registry, blobs }: ImageExportDeps,
+  deps: ImageExportDeps,
   context: ExportContext,
 ): Promise<void> {
-  const { signal } = context;
+  const registry = await deps.registry();
   const layers = new Map(
     image.images.flatMap(({ layers }) =>
-      layers.map(layer => [layer.descriptor.digest, layer.descriptor] as const),
+      layers.map(({ descriptor }) => [descriptor.digest, descriptor] as const),
     ),
   );
-  await Promise.all(
-    [...layers.values()].map(descriptor => pushBlob(descriptor, target, registry, blobs, context)),
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const pushes = [...layers.values()].map(descriptor =>
+    pushBlob(descriptor, target, registry, deps.blobs, { ...context, signal }),
   );
-  for (const { config } of image.images) await pushBlob(config.descriptor, target, registry, blobs, context);
-  const manifests = [
-    ...image.images.map(({ manifest }) => manifest),
-    ...(image.index === undefined ? [] : [image.index]),
-  ];
-  for (const { descriptor, bytes } of manifests)
-    await registry.pushManifest(target, descriptor.digest, descriptor.mediaType, bytes, { signal });
+  try {
+    await Promise.all(pushes);
+  } finally {
+    stop.abort();
+    await Promise.allSettled(pushes);
+  }
+  for (const { config } of image.images)
+    await pushBlob(config.descriptor, target, registry, deps.blobs, context);
+  for (const { descriptor, bytes } of manifestsOf(image)) {
+    await registry.pushManifest(target, descriptor.digest, descriptor.mediaType, bytes, {
+      signal: context.signal,
+    });
+  }
+}
+
+/** The manifests of all platforms, then the index over them: the last one is what a tag points to. */
+function manifestsOf({ images, index }: AssembledImage): readonly Document[] {
+  return [...images.map(({ manifest }) => manifest), ...(index === undefined ? [] : [index])];
 }
 
 async function pushBlob(
-  descriptor: AssembledImage["head"],
+  descriptor: Descriptor,
   target: Reference,
   registry: RegistryClient,
   blobs: BlobStore,
   { signal, emit, step, now }: ExportContext,
 ): Promise<void> {
+  const { digest, size: total } = descriptor;
   const report = (current: number, done: boolean): void =>
-    emit({
-      type: "status",
-      id: step,
-      part: `pushing ${descriptor.digest}`,
-      at: now(),
-      current,
-      total: descriptor.size,
-      done,
-    });
+    emit({ type: "status", id: step, part: `pushing ${digest}`, at: now(), current, total, done });
   report(0, false);
-  await registry.pushBlob(target, descriptor, () => blobs.stream(descriptor.digest), { signal });
-  report(descriptor.size, true);
+  await registry.pushBlob(target, descriptor, () => blobs.stream(digest, { signal }), {
+    signal,
+    onProgress: sent => report(sent, false),
+  });
+  report(total, true);
 }
 
 async function pushTag(
   image: AssembledImage,
   name: Reference,
-  { registry }: ImageExportDeps,
+  deps: ImageExportDeps,
   { signal }: ExportContext,
 ): Promise<void> {
-  const head = image.index ?? image.images[0]?.manifest;
+  const head = manifestsOf(image).at(-1);
   if (head === undefined || name.tag === undefined) return;
+  const registry = await deps.registry();
   await registry.pushManifest(name, name.tag, head.descriptor.mediaType, head.bytes, { signal });
 }
