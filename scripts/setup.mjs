@@ -104,9 +104,7 @@ async function installNeed(need) {
     if (attempt === 1) await updateLists();
   }
   warn(`could not install ${need.what}: ${reason}`);
-  warn(
-    `to install by hand: apt-get update && apt-get install --no-install-recommends ${need.packages.join(" or ")}`,
-  );
+  warn(`to install by hand: apt-get update && apt-get install --no-install-recommends ${need.packages[0]}`);
 }
 
 async function updateLists() {
@@ -243,17 +241,17 @@ function run(command, args, { env = process.env, quiet }) {
   });
 }
 
-/** The line of a program's output that says what went wrong: the last error line, else the last line. */
+/** The line of a program's output that says what went wrong: apt's or npm's own error line, else the last line. */
 function lastError(output) {
   const lines = output
     .split("\n")
     .map(line => line.trim())
-    .filter(line => line !== "" && !/complete log of this run|_logs\//.test(line));
-  const errors = lines.filter(line => /^(E:|npm (ERR!|error))/.test(line));
-  return (
-    (errors.findLast(line => /^E:/.test(line)) ?? errors.slice(0, 3).join("; ")) ||
-    (lines.at(-1) ?? "no output")
-  );
+    .filter(line => line !== "");
+  // npm's first lines are fields (code, errno, ...); the sentence follows them.
+  const sentence =
+    /^npm (?:ERR!|error) (?!code|errno|syscall|path|dest|signal|network|at |A complete log|\W)(\S.*)/;
+  const ofNpm = lines.map(line => sentence.exec(line)?.[1]).find(text => text !== undefined);
+  return lines.findLast(line => line.startsWith("E:")) ?? ofNpm ?? lines.at(-1) ?? "no output";
 }
 
 /** Administrator folders count: a runtime in /usr/sbin is found whatever PATH an ordinary user has. */
