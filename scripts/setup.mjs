@@ -114,15 +114,14 @@ async function updateLists() {
 }
 
 function apt(args) {
-  const options = [
-    "-q",
-    "-o",
+  const settings = [
     "Acquire::Retries=3",
-    "-o",
     "DPkg::Lock::Timeout=120",
-    "-o",
     "Dpkg::Use-Pty=0",
+    // Without it apt-get calls lists that it could not fetch a success.
+    "APT::Update::Error-Mode=any",
   ];
+  const options = ["-q", ...settings.flatMap(setting => ["-o", setting])];
   return run("apt-get", [...options, ...args], {
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     quiet: true,
