@@ -38,7 +38,7 @@ export function parseSwitch(flag: string): (value: string) => boolean {
 }
 
 /** For options that may be given several times. */
-export function collect(value: string, previous: readonly string[]): readonly string[] {
+export function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 

@@ -35,8 +35,7 @@ export interface BakeFlags {
 
 export const defineBake: DefineCommand = (command, context, done) => {
   const value = (flags: string, text: string): Option => new Option(flags, text);
-  const repeated = (flags: string, text: string): Option =>
-    new Option(flags, text).argParser(collect).default([], "none");
+  const repeated = (flags: string, text: string): Option => new Option(flags, text).argParser(collect);
   const onOff = (long: string, text: string, short = ""): Option => {
     const option = new Option(`${short === "" ? "" : `${short}, `}${long} [bool]`, text).argParser(
       parseSwitch(long),
@@ -103,10 +102,13 @@ export const defineBake: DefineCommand = (command, context, done) => {
     .description(
       "Build the targets of a bake file (docker-bake.hcl, .json or a Compose file) without a daemon.",
     )
-    .argument("[target...]", `targets and groups to build; patterns such as "web-*" are allowed`, ["default"])
-    .action(async (targets: readonly string[], flags: BakeFlags) => {
+    .argument(
+      "[target...]",
+      `targets and groups to build; patterns such as "web-*" are allowed (default: default)`,
+    )
+    .action(async (targets: readonly string[], flags: Partial<BakeFlags>) => {
       const { runBake } = await import("./bake.ts");
-      done(await runBake(targets, flags, context));
+      done(await runBake(targets, { file: [], set: [], var: [], allow: [], policy: [], ...flags }, context));
     });
 };
 

@@ -21,9 +21,9 @@ import type { Environment } from "./environment.ts";
 import type { DefineCommand } from "./program.ts";
 
 interface BuildLlbFlags extends EngineFlags {
-  readonly local: readonly string[];
-  readonly secret: readonly string[];
-  readonly output: readonly string[];
+  readonly local?: readonly string[];
+  readonly secret?: readonly string[];
+  readonly output?: readonly string[];
   readonly platform?: string;
   readonly progress?: string;
   readonly metadataFile?: string;
@@ -36,18 +36,16 @@ export const defineBuildLlb: DefineCommand = (command, { environment, signal }, 
   command
     .usage("[OPTIONS] < definition")
     .description("Build an LLB definition (pb.Definition) read from standard input.")
-    .option("--local <name=dir>", "folder behind the local source of this name; may be repeated", collect, [])
+    .option("--local <name=dir>", "folder behind the local source of this name; may be repeated", collect)
     .option(
       "--secret <secret>",
       `secret, as "id=token,src=token.txt" or "id=token,env=TOKEN"; may be repeated`,
       collect,
-      [],
     )
     .option(
       "-o, --output <output>",
       `where the result goes, as "type=local,dest=out"; may be repeated`,
       collect,
-      [],
     )
     .option("--platform <platform>", "platform of the result (default: this machine's)")
     .option("--progress <mode>", "auto, plain, tty, quiet or rawjson (default: BUILDKIT_PROGRESS, or auto)")
@@ -58,7 +56,7 @@ export const defineBuildLlb: DefineCommand = (command, { environment, signal }, 
       const host = hostPlatform(environment);
       const platform = flags.platform === undefined ? host : parsePlatform(flags.platform, host);
       const mode = progressMode(flags, environment);
-      const outputs = flags.output.map(parseOutput);
+      const outputs = (flags.output ?? []).map(parseOutput);
       const facts = { cwd: environment.cwd, stdoutIsTerminal: isTerminal(environment.stdout), platform };
       const exports = exportsFromTarget({ name: NAME, tags: [], annotations: [], outputs }, facts);
       checkStdout([{ name: NAME, exports }]);
@@ -93,7 +91,7 @@ export async function readStdinDefinition({ stdin }: Environment, command: strin
 }
 
 /** Local sources are known by name alone here, whatever session id they carry. */
-function sessionFromFlags({ local, secret }: BuildLlbFlags, environment: Environment): Session {
+function sessionFromFlags({ local = [], secret = [] }: BuildLlbFlags, environment: Environment): Session {
   const dirs = new Map<string, string>();
   for (const entry of local) {
     const equals = entry.indexOf("=");

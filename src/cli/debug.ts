@@ -1,13 +1,14 @@
 // `bake debug …`: looks into what builds are made of.
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import type { LowerCase } from "../frontend/case.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./program.ts";
 
 interface DebugLlbFlags {
-  readonly file: readonly string[];
-  readonly set: readonly string[];
-  readonly var: readonly string[];
+  readonly file?: readonly string[];
+  readonly set?: readonly string[];
+  readonly var?: readonly string[];
   readonly case?: string;
   readonly raw?: boolean;
   readonly root?: string;
@@ -17,10 +18,10 @@ export const defineDebugLlb: DefineCommand = (command, { environment, signal }, 
   command
     .usage("[OPTIONS] [TARGET...]")
     .description("Print the LLB of targets, one JSON object a vertex and line, without building them.")
-    .argument("[target...]", "targets and groups", ["default"])
-    .option("-f, --file <path>", "bake file to read; may be repeated", collect, [])
-    .option("--set <override>", "override a target's value; may be repeated", collect, [])
-    .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect, [])
+    .argument("[target...]", "targets and groups (default: default)")
+    .option("-f, --file <path>", "bake file to read; may be repeated", collect)
+    .option("--set <override>", "override a target's value; may be repeated", collect)
+    .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect)
     .option("--raw", "write the definition of a single target and platform as bytes (pb.Definition)")
     .option(
       "--case <file>",
@@ -48,7 +49,7 @@ export const defineDebugLlb: DefineCommand = (command, { environment, signal }, 
         import("../llb/dump.ts"),
       ]);
       const plan = planFromDefinition(
-        await loadDefinition(names, { ...flags, allow: [] }, environment),
+        await loadDefinition(names, { file: [], set: [], var: [], allow: [], ...flags }, environment),
         environment,
       );
       const session = sessionFromPlan(plan, {
@@ -91,6 +92,17 @@ export const defineDumpLlb: DefineCommand = (command, { environment }, done) => 
     });
 };
 
-async function lowerCaseFile(_path: string, _signal: AbortSignal): Promise<string> {
-  throw new BakeError("not-supported", "test cases cannot be lowered yet");
+async function lowerCaseFile(path: string, signal: AbortSignal): Promise<string> {
+  const [{ readFile }, { lowerCase }] = await Promise.all([
+    import("node:fs/promises"),
+    import("../frontend/case.ts"),
+  ]);
+  let given: unknown;
+  try {
+    given = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw new BakeError("file-missing", `the case "${path}" cannot be read`, { cause });
+  }
+  // The form of cases is that of a tool for developers; what is wrong with one shows in the comparison.
+  return `${JSON.stringify(await lowerCase(given as LowerCase, signal))}\n`;
 }

@@ -1,6 +1,6 @@
 // The engine of a run, as flags and environment ask for it.
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Engine } from "../engine/engine.ts";
 import { hostPlatform } from "./definition.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
@@ -29,9 +29,4 @@ export async function createEngine(flags: EngineFlags, environment: Environment)
 /** The state directory of a run, absolute. */
 export function rootPath(flags: EngineFlags, environment: Environment): string {
   return resolve(environment.cwd, flags.root ?? defaultRoot(environment));
-}
-
-/** The directory of docker's client configuration, where credentials are. */
-export function dockerConfigDir({ env, home }: Environment): string {
-  return env["DOCKER_CONFIG"] || join(home, ".docker");
 }

@@ -22,13 +22,16 @@ export interface Environment {
 export function readEnvironment(): Environment {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value;
-  const { stdin, stdout, stderr } = process;
+  const { stdout, stderr } = process;
   return {
     argv: process.argv.slice(2),
     env,
     cwd: process.cwd(),
     home: env["HOME"] || homedir(),
-    stdin,
+    // Opened when asked for: an unused standard input must not keep the process alive.
+    get stdin() {
+      return process.stdin;
+    },
     stdout,
     stderr,
     color: isTerminal(stderr) && !env["NO_COLOR"] && env["TERM"] !== "dumb",

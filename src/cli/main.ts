@@ -41,15 +41,17 @@ async function run(environment: Environment, signal: AbortSignal): Promise<numbe
     return await runProgram(environment, signal);
   } catch (thrown) {
     return report(thrown, environment);
-  } finally {
-    // Standard input that nobody reads any more must not keep the process alive.
-    environment.stdin.unref();
   }
 }
 
 /** Tells the user about a failure and gives the exit code for it. */
 function report(thrown: unknown, { argv, stderr, color }: Environment): number {
-  const error = BakeError.from(thrown);
+  const cause = BakeError.from(thrown);
+  // What fails in unforeseen ways once everything is being stopped fails because of that.
+  const error =
+    interruption.signal.aborted && cause.code === "internal"
+      ? new BakeError("interrupted", "interrupted", { cause })
+      : cause;
   if (error.code === "interrupted") stderr.write("interrupted\n");
   else stderr.write(renderDiagnostics(error.diagnostics, { color }));
   if (argv.includes("--debug") || argv.includes("-D")) stderr.write(stacks(error));
