@@ -100,15 +100,13 @@ test("stepping down gives what asking for the whole path gives, and entering dec
       const ignore = compileIgnore(patterns);
       const include = compileInclude(patterns);
       const parts = whole.split("/");
-      let state: MatchState | undefined;
-      let above: MatchState | undefined;
-      for (let i = 1; i <= parts.length; i++) {
-        above = state;
-        state = ignore.step(state, parts.slice(0, i).join("/"));
-      }
-      assert.equal(state?.matched, ignore.matches(whole));
+      const states: MatchState[] = [];
+      for (let i = 1; i <= parts.length; i++)
+        states.push(ignore.step(states.at(-1), parts.slice(0, i).join("/")));
+      const matched = states.map(state => state.matched);
+      assert.equal(matched.at(-1), ignore.matches(whole));
       const parent = parts.slice(0, -1).join("/");
-      if (above?.matched === true && state?.matched === false) assert.ok(ignore.mayReinclude(parent));
+      if (matched.at(-2) === true && matched.at(-1) === false) assert.ok(ignore.mayReinclude(parent));
       if (include.matches(whole)) assert.ok(include.mayContain(parent));
     }),
     { numRuns: 500 },

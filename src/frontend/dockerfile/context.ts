@@ -5,7 +5,7 @@ import { describeLocal, type LocalOptions } from "../../llb/builder/source.ts";
 import { metadataFrom } from "../../llb/builder/vertex.ts";
 import { encodeOp } from "../../llb/ops.ts";
 import { joinPath } from "../../llb/path.ts";
-import { git, http, image, scratch, State, stateFromDefinition } from "../../llb/state.ts";
+import { git, http, image, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
@@ -37,17 +37,14 @@ export function lazyLocal(
   options: Omit<LocalOptions, "followPaths">,
   paths: () => ReadonlySet<string>,
 ): State {
+  const describe = () => describeLocal(name, { ...options, followPaths: followPathsOf(paths()) });
   const vertex = {
     children: [],
-    metadata: metadataFrom(options, [
-      "source.local",
-      "source.local.sessionid",
-      "source.local.followpaths",
-      "source.local.excludepatterns",
-      "source.local.sharedkeyhint",
-    ]),
+    get metadata() {
+      return metadataFrom(options, describe().caps);
+    },
     encode: () => {
-      const { identifier, attrs } = describeLocal(name, { ...options, followPaths: followPathsOf(paths()) });
+      const { identifier, attrs } = describe();
       return encodeOp({
         kind: "source",
         inputs: [],
@@ -226,12 +223,25 @@ function findInput(
 /** The image config among the metadata of an input: a JSON object of base64 values. */
 function configOfMetadata(metadata: string | undefined): ImageConfig | undefined {
   if (metadata === undefined) return undefined;
-  const values: unknown = JSON.parse(metadata);
+  const values = parseJson(metadata, "the metadata of an input");
   const encoded =
-    typeof values === "object" && values !== null ? Reflect.get(values, "containerimage.config") : undefined;
+    typeof values === "object" && values !== null && "containerimage.config" in values
+      ? values["containerimage.config"]
+      : undefined;
   if (typeof encoded !== "string") return undefined;
   // Written by the frontend of another target, with the shape of an image config.
-  return JSON.parse(Buffer.from(encoded, "base64").toString("utf8")) as ImageConfig;
+  return parseJson(
+    Buffer.from(encoded, "base64").toString("utf8"),
+    "the image config of an input",
+  ) as ImageConfig;
+}
+
+function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (thrown) {
+    throw new BakeError("usage", `${what} is not JSON`, { cause: thrown });
+  }
 }
 
 function loadRemote({ key, value }: ContextSource): Promise<LoadedContext> {

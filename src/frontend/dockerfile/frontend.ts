@@ -16,7 +16,7 @@ import { lowerFile } from "./lower.ts";
 import { type DockerfileOptions, readOptions } from "./options.ts";
 import { basePath } from "./ospath.ts";
 import { parseDockerfile } from "./parse.ts";
-import { parseOptions, readStages } from "./stage.ts";
+import { type FileStages, parseOptions, readStages } from "./stage.ts";
 import { cut, parseGoBool, parseGoInt, trimSpace } from "./text.ts";
 
 const CONTEXT = "context";
@@ -36,11 +36,7 @@ export const frontend: Frontend = {
       throw BakeError.ofDiagnostics(parsed.diagnostics);
     const stages = readStages(parsed.value.lines);
     if (hasErrors(stages.diagnostics)) throw BakeError.ofDiagnostics(stages.diagnostics);
-    const { options, epoch, globalEpoch } = readEpoch(
-      given,
-      stages.value.globalArgs.flatMap(({ declarations }) => declarations),
-      place.remote !== undefined,
-    );
+    const { options, epoch, globalEpoch } = readEpoch(given, stages.value, place.remote !== undefined);
     const sourceInfo = { filename: place.filename, data: place.dockerfile, language: "Dockerfile" };
     const platforms = options.platforms.length === 0 ? [undefined] : options.platforms;
     const file = parsed.value;
@@ -238,18 +234,16 @@ interface Epoch {
 }
 
 /** SOURCE_DATE_EPOCH of a build arg or a global ARG's default; without a usable value the argument is dropped. */
-function readEpoch(
-  options: DockerfileOptions,
-  declarations: readonly { readonly name: string; readonly value: string | undefined }[],
-  isRemote: boolean,
-): Epoch {
-  const given = options.buildArgs.get(EPOCH);
-  const value = given ?? declarations.findLast(({ name }) => name === EPOCH)?.value;
+function readEpoch(options: DockerfileOptions, { stages, globalArgs }: FileStages, isRemote: boolean): Epoch {
+  const declared = globalArgs.flatMap(({ declarations }) => declarations);
+  const value = options.buildArgs.get(EPOCH) ?? declared.findLast(({ name }) => name === EPOCH)?.value;
   if (value === undefined) return { options, epoch: undefined, globalEpoch: true };
   const seconds = parseGoInt(value);
   if (seconds !== undefined) return { options, epoch: seconds, globalEpoch: true };
   if (value !== "" && (value !== "context" || isRemote)) {
-    throw new BakeError("not-supported", `${EPOCH} cannot be "${value}" yet`, {
+    const stage = stages.find(({ from }) => from.name === value.toLowerCase());
+    throw new BakeError("not-supported", `${EPOCH} cannot be taken from "${value}" yet`, {
+      range: stage?.from.line.range,
       hint: "give it as seconds since 1970",
     });
   }

@@ -34,6 +34,8 @@ export interface ImageDraft {
 
 export function draftFromConfig(config: ImageConfig): ImageDraft {
   const runtime = config.config ?? {};
+  // Documents of old tools may lack it or have null.
+  const rootfs: { readonly diff_ids?: readonly Digest[] | null } = config.rootfs;
   return {
     author: config.author ?? "",
     architecture: config.architecture,
@@ -41,7 +43,7 @@ export function draftFromConfig(config: ImageConfig): ImageDraft {
     osVersion: config["os.version"] ?? "",
     osFeatures: config["os.features"] ?? [],
     variant: config.variant ?? "",
-    diffIds: config.rootfs.diff_ids,
+    diffIds: rootfs.diff_ids ?? [],
     history: [...(config.history ?? [])],
     user: runtime.User ?? "",
     ports: new Set(Object.keys(runtime.ExposedPorts ?? {})),

@@ -85,17 +85,10 @@ export function createLintRun(options: LintOptions): LintRun {
     linter: create(options),
     warnings,
     finish() {
-      const first = warnings[0];
-      if (!options.error || first === undefined) return;
+      if (!options.error || warnings.length === 0) return;
       const rules = new Set(warnings.map(warning => cut(warning.message, ":")?.[0] ?? ""));
-      throw new BakeError(
-        "dockerfile-lint",
-        `the Dockerfile breaks ${[...rules].sort().join(", ")}, and its checks are errors`,
-        {
-          range: first.range,
-          hint: cut(first.message, ": ")?.[1],
-        },
-      );
+      const message = `the checks of the Dockerfile are errors, and it breaks ${[...rules].sort().join(", ")}`;
+      throw BakeError.ofDiagnostics([{ severity: "error", code: "dockerfile-lint", message }, ...warnings]);
     },
   };
 }

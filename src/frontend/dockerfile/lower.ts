@@ -361,8 +361,10 @@ async function resolveBases(run: Run, reachable: ReadonlySet<Stage>): Promise<vo
       if (stage.unregistered) stage.dispatched = true;
     }
   });
-  for (const outcome of await Promise.allSettled(pending))
-    if (outcome.status === "rejected") throw outcome.reason;
+  // All settle before the first failure, in the order of the file, is reported.
+  for (const outcome of await Promise.allSettled(pending)) {
+    if (outcome.status === "rejected") throw BakeError.from(outcome.reason);
+  }
 }
 
 async function resolveBase(stage: Stage, run: Run): Promise<void> {

@@ -275,7 +275,6 @@ function splitFlags(
 
 /** BuildKit reads flags byte by byte, so text beyond ASCII arrives as Latin-1; digests depend on it. */
 function bytesAsRunes(text: string): string {
-  // eslint-disable-next-line no-control-regex -- ASCII is meant
   return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 

@@ -233,11 +233,11 @@ function createLexer(source: string, environment: Environment, options: WordOpti
     const missing = value === undefined || (emptyIsUnset && value === "");
     switch (operator) {
       case "-":
-        return missing ? word : (value ?? "");
+        return missing ? word : value;
       case "+":
         return missing ? "" : word;
       case "?":
-        if (!missing) return value ?? "";
+        if (!missing) return value;
         throw new WordProblem(
           `${name}: ${word !== "" ? word : value === undefined ? "is not allowed to be unset" : "is not allowed to be empty"}`,
         );
