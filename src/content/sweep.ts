@@ -1,6 +1,6 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
 import { closeSync, openSync, type Dirent } from "node:fs";
-import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startTime } from "./procstat.ts";
@@ -8,8 +8,10 @@ import { loadLibc } from "./libc.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
-/** The cgroup below which every container's own is made, and below that one per owner. */
-export const CGROUP_PARENT = "llbake";
+/** The cgroup below which an owner's containers have theirs: at the top, so that no parent is shared or left over. */
+export function ownerCgroup(name: string): string {
+  return `llbake-${name}`;
+}
 
 /** A folder without its lock this old was left by a process that died while making it. */
 const DRAFT_AGE_MS = 60_000;
@@ -46,7 +48,7 @@ async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
     // Holding the dead owner's lock keeps other sweepers out.
     if (!libc.flock(fd, "exclusive")) return false;
     await killProcesses(path);
-    await removeCgroups(name);
+    await removeCgroups(ownerCgroup(name));
     if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
     await removeOwnerFolder(path);
     return true;
@@ -78,11 +80,8 @@ async function killProcesses(path: string): Promise<void> {
     if (started !== undefined) victims.set(pid, started);
   };
   for (const bundle of bundles) {
-    const recorded = await readFile(join(path, "bundles", bundle, "init"), "utf8").catch(() => "");
-    const [pid, started] = recorded.trim().split(" ");
-    if (pid !== undefined && started !== undefined && (await processStart(Number(pid))) === started) {
-      victims.set(Number(pid), started);
-    }
+    const pid = await recordedInit(join(path, "bundles", bundle, "pid"));
+    if (pid !== undefined) await mark(pid);
   }
   for (const entry of await readdir("/proc")) {
     const pid = Number(entry);
@@ -98,6 +97,21 @@ async function killProcesses(path: string): Promise<void> {
     while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
   }
 }
+
+/** The process id in a runtime's pid file, unless it was given to a process that started after the file was written. */
+async function recordedInit(file: string): Promise<number | undefined> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  const pid = Number(text.trim() || NaN);
+  const started = Number.isInteger(pid) ? await processStart(pid) : undefined;
+  if (started === undefined) return undefined;
+  const bootMs = Number(/^btime ([0-9]+)$/m.exec(await readFile("/proc/stat", "utf8"))?.[1] ?? 0) * 1000;
+  // btime is whole seconds.
+  const startedMs = bootMs + (Number(started) * 1000) / CLOCK_TICKS;
+  return startedMs < (await stat(file)).mtimeMs + 1_000 ? pid : undefined;
+}
+
+/** Per second, in /proc/PID/stat: USER_HZ, the same on every Linux that Node runs on. */
+const CLOCK_TICKS = 100;
 
 async function children(pid: number): Promise<readonly number[]> {
   const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
@@ -121,18 +135,17 @@ async function processStart(pid: number): Promise<string | undefined> {
   return text === undefined || /\) [ZX] /.test(text) ? undefined : startTime(text);
 }
 
-/** Removes the owner's cgroups in every mounted hierarchy; their processes are dead by now. */
-async function removeCgroups(name: string): Promise<void> {
+/** Removes a cgroup and those below it in every mounted hierarchy; their processes are dead by now. */
+export async function removeCgroups(name: string): Promise<void> {
   const table = await readFile("/proc/self/mountinfo", "utf8");
   for (const line of table.split("\n")) {
     const point = line.split(" ")[4];
-    if (point !== undefined && / - cgroup2? /.test(line))
-      await removeCgroup(join(point, CGROUP_PARENT, name));
+    if (point !== undefined && / - cgroup2? /.test(line)) await removeCgroup(join(point, name));
   }
 }
 
 /** A cgroup goes away with rmdir only, children first; it stays busy for a moment after its last process ended. */
-export async function removeCgroup(path: string): Promise<void> {
+async function removeCgroup(path: string): Promise<void> {
   let entries: readonly Dirent[];
   try {
     entries = await readdir(path, { withFileTypes: true });
@@ -148,10 +161,4 @@ export async function removeCgroup(path: string): Promise<void> {
       await delay(10);
     }
   }
-}
-
-/** Moves something out of sight by rename, then removes it; what a kill leaves half removed is swept with the owner. */
-export async function discard(path: string, trash: string): Promise<void> {
-  await rename(path, trash);
-  await rm(trash, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
 }

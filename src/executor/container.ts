@@ -1,0 +1,262 @@
+// Runs commands in containers through an OCI runtime's `run`: one bundle per command, in the owner's folder.
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Owner } from "../content/lease.ts";
+import type { StateRoot } from "../content/root.ts";
+import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
+import { BakeError } from "../diagnostic/error.ts";
+import { resolveInRoot } from "../layer/rootpath.ts";
+import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
+import { startFailure } from "./failure.ts";
+import { findRuntime, type Runtime } from "./runtime.ts";
+import { mountDestinations, runtimeConfig } from "./spec.ts";
+import { findMountStubs } from "./stubs.ts";
+import { resolveUser, type ProcessUser } from "./user.ts";
+
+export interface ExecutorOptions {
+  readonly root: StateRoot;
+  readonly owner: Owner;
+  /** Name or path of the OCI runtime; the quickest one that works when absent. */
+  readonly runtime?: string | undefined;
+  /** Where to look for runtimes given by name, as in PATH. Default: the usual folders of programs. */
+  readonly searchPath?: string | undefined;
+}
+
+/** The name of the machine inside a container unless a step names one. */
+const DEFAULT_HOSTNAME = "llbake";
+
+/** How long a container may take to die after SIGKILL before its runtime is killed too, and before we stop waiting. */
+const KILL_RUNTIME_MS = 2_000;
+const GIVE_UP_MS = 5_000;
+/** Output may come in this long after the runtime ended; then something outside the container holds the pipe. */
+const DRAIN_MS = 1_000;
+
+/** @throws BakeError "runtime-missing" when no OCI runtime works here */
+export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
+  const { root, owner } = options;
+  const runtime = await findRuntime({
+    root,
+    owner,
+    runtime: options.runtime,
+    searchPath: options.searchPath ?? "",
+  });
+  if (runtime.hasCgroups) owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
+  return {
+    runtime: runtime.label,
+    run: (process, rootSpec, runOptions) => run(runtime, owner, process, rootSpec, runOptions),
+  };
+}
+
+async function run(
+  runtime: Runtime,
+  owner: Owner,
+  process: ProcessSpec,
+  root: RootSpec,
+  options: RunOptions,
+): Promise<{ readonly exitCode: number }> {
+  options.signal.throwIfAborted();
+  const user = await resolveUser(root.path, process.user);
+  const bundle = owner.newPath("bundles");
+  const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
+  const cgroup = join(ownerCgroup(owner.name), id);
+  const stubs = findMountStubs(root.path, mountDestinations(root));
+  try {
+    writeBundle(bundle, process, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined);
+    if (!root.readonly) makeWorkingDirectory(process.cwd, root, user);
+    const log = join(bundle, "log");
+    const [file, ...args] = [
+      ...runtime.command,
+      "--root",
+      join(owner.path, "runtime"),
+      "--log",
+      log,
+      "--log-format",
+      "json",
+      "run",
+      "--bundle",
+      bundle,
+      "--pid-file",
+      join(bundle, "pid"),
+      id,
+    ];
+    const end = await runToEnd(file, args, options);
+    options.signal.throwIfAborted();
+    if (end.exitCode !== 0) {
+      const failure = startFailure(runtime.label, readLog(log), process, root.path);
+      if (failure) throw failure;
+    }
+    if (end.exitCode === undefined) {
+      throw new BakeError("runtime-failed", `${runtime.label} was killed by ${end.killedBy ?? "a signal"}`);
+    }
+    return { exitCode: end.exitCode };
+  } finally {
+    await cleanUp(runtime, owner, id, cgroup);
+    stubs.remove();
+    rmSync(bundle, { recursive: true, force: true });
+  }
+}
+
+function writeBundle(
+  bundle: string,
+  process: ProcessSpec,
+  root: RootSpec,
+  user: ProcessUser,
+  cgroupsPath: string | undefined,
+): void {
+  const hostname =
+    process.hostname === undefined || process.hostname === "" ? DEFAULT_HOSTNAME : process.hostname;
+  const hostsFile = join(bundle, "hosts");
+  const resolvFile = join(bundle, "resolv.conf");
+  mkdirSync(bundle, { mode: 0o711 });
+  writeFileSync(hostsFile, hostsText(hostname, process.extraHosts ?? []), { mode: 0o644 });
+  writeFileSync(resolvFile, process.network === "none" ? "" : hostResolvConf(), { mode: 0o644 });
+  const config = runtimeConfig({ process, root, user, hostname, hostsFile, resolvFile, cgroupsPath });
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+}
+
+function hostsText(hostname: string, extra: NonNullable<ProcessSpec["extraHosts"]>): string {
+  const lines = [
+    `127.0.0.1\tlocalhost ${hostname}`,
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    ...extra.map(({ host, ip }) => `${ip}\t${host}`),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** The network is the machine's, so its name servers can be reached, those on loopback included. */
+function hostResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** A working directory that does not exist is made for the user, unless it is below a mount. */
+function makeWorkingDirectory(cwd: string, root: RootSpec, user: ProcessUser): void {
+  const path = resolveInRoot(root.path, cwd, { followLast: true });
+  const inMount = mountDestinations(root).some(dest => `${cwd}/`.startsWith(`${dest.replace(/\/+$/, "")}/`));
+  if (inMount) return;
+  const missing: string[] = [];
+  for (
+    let next = path;
+    next !== root.path && lstatSync(next, { throwIfNoEntry: false }) === undefined;
+    next = dirname(next)
+  ) {
+    missing.push(next);
+  }
+  for (const folder of missing.reverse()) {
+    mkdirSync(folder, { mode: 0o755 });
+    chownSync(folder, user.uid, user.gid);
+  }
+}
+
+interface RuntimeEnd {
+  /** Undefined when a signal ended the runtime itself. */
+  readonly exitCode: number | undefined;
+  readonly killedBy: string | undefined;
+}
+
+async function runToEnd(file: string, args: readonly string[], options: RunOptions): Promise<RuntimeEnd> {
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.on("data", (data: Buffer) => options.onOutput(1, data));
+  child.stderr.on("data", (data: Buffer) => options.onOutput(2, data));
+  const closed = new Promise<void>(resolve => child.once("close", () => resolve()));
+  const exited = new Promise<RuntimeEnd>((resolve, reject) => {
+    child.once("error", cause => {
+      reject(new BakeError("runtime-failed", `cannot start "${file}": ${cause.message}`, { cause }));
+    });
+    child.once("exit", (code, signal) =>
+      resolve({ exitCode: code ?? undefined, killedBy: signal ?? undefined }),
+    );
+  });
+  let killing: Promise<void> | undefined;
+  const stop = (): void => {
+    killing ??= killContainer(child);
+  };
+  options.signal.addEventListener("abort", stop, { once: true });
+  if (options.signal.aborted) stop();
+  try {
+    const end = await Promise.race([exited, abandoned(options.signal)]);
+    await killing;
+    await Promise.race([closed, delay(DRAIN_MS, undefined, { ref: false })]);
+    return end;
+  } finally {
+    options.signal.removeEventListener("abort", stop);
+    child.stdout.destroy();
+    child.stderr.destroy();
+    child.unref();
+  }
+}
+
+/** Resolves long after an abort, when a runtime hangs in the kernel and cannot be waited for. */
+async function abandoned(signal: AbortSignal): Promise<RuntimeEnd> {
+  await new Promise<void>(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await delay(GIVE_UP_MS, undefined, { ref: false });
+  return { exitCode: undefined, killedBy: undefined };
+}
+
+/** The children of the runtime are the container's init, or what is about to become it; with it the container ends. */
+async function killContainer(child: ChildProcess): Promise<void> {
+  const began = Date.now();
+  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  while (!isOver() && Date.now() - began < GIVE_UP_MS) {
+    for (const pid of childrenOf(child.pid)) kill(pid);
+    if (Date.now() - began > KILL_RUNTIME_MS) child.kill("SIGKILL");
+    await delay(5);
+  }
+}
+
+function childrenOf(pid: number | undefined): readonly number[] {
+  if (pid === undefined) return [];
+  try {
+    // Threads of a runtime written in Go have children of their own.
+    return readdirSync(`/proc/${pid}/task`).flatMap(task =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+}
+
+/** A runtime that ends normally leaves nothing; one that was killed leaves its record of the container and a cgroup. */
+async function cleanUp(runtime: Runtime, owner: Owner, id: string, cgroup: string): Promise<void> {
+  const state = join(owner.path, "runtime", id);
+  if (!existsSync(state)) return;
+  const [file, ...args] = [...runtime.command, "--root", dirname(state), "delete", "--force", id];
+  await new Promise<void>(resolve => {
+    execFile(file, args, { timeout: GIVE_UP_MS, killSignal: "SIGKILL" }, () => resolve());
+  });
+  rmSync(state, { recursive: true, force: true });
+  if (runtime.hasCgroups) await removeCgroups(cgroup);
+}
+
+function readLog(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
