@@ -244,6 +244,13 @@ export function resultsOf<R>(state: EdgeState<R>): Results<R> {
   }
 }
 
+/** The record that holds the results, when the store has one. */
+export function recordOf<R>(state: EdgeState<R>): CacheRecord | undefined {
+  return state.tag === "known" || state.tag === "loading" || state.tag === "complete"
+    ? state.record
+    : undefined;
+}
+
 /** Whether the vertex neither waits for anything nor needs its inputs. */
 export function isIdle<R>(state: EdgeState<R>): boolean {
   return (

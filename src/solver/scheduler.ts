@@ -4,7 +4,7 @@ import { BakeError, invariant } from "../diagnostic/error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Emit } from "../progress/event.ts";
 import { announceCached } from "./announce.ts";
-import { identityOf, isIdle, resultsOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
+import { identityOf, isIdle, recordOf, resultsOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
 import { reasonToExecute } from "./explain.ts";
 import {
   createGraph,
@@ -114,7 +114,9 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       if (!isIdle(state) && !node.holding) hold(node);
       if (state.tag === "merged") merge(node, state.key);
       if (state.tag === "known" && before.tag === "loading") announceCached(node, announcer);
-      if (state.tag === "complete") completed(node);
+      if (state.tag === "complete") for (const twin of node.twins) announceCached(twin, announcer);
+      if (state.tag === "complete" || before.tag === "querying")
+        for (const twin of node.twins) linkTwin(twin, node);
       settle(node);
     }
     if (node.claims === 0 && state.tag === "gathering") dispatch(node, { type: "abandoned" });
@@ -410,7 +412,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     worker.twins.push(node);
     if (node.claims > 0) claim(worker);
     if (worker.shown !== "step") announceCached(node, announcer);
-    if (worker.state.tag === "complete") linkTwin(node, worker);
+    linkTwin(node, worker);
   }
 
   async function readContents(
@@ -465,7 +467,13 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       const explained = reasonToExecute({ run, inputs: names, previous: () => previousParts(node) });
       const noted = explained.then(reason => void (node.reason = reason));
       const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
-      const [results] = await Promise.all([vertex.op.exec(inputs, context), noted]);
+      let results: readonly (R | undefined)[];
+      try {
+        results = await vertex.op.exec(inputs, context);
+      } finally {
+        // Nothing may still use the store when the step is over.
+        await noted;
+      }
       const outputs = new Map<number, R>();
       for (const [index, result] of results.entries()) {
         if (result === undefined) continue;
@@ -516,19 +524,12 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     }
   }
 
-  function completed(node: Node<R>): void {
-    for (const twin of node.twins) {
-      announceCached(twin, announcer);
-      linkTwin(twin, node);
-    }
-  }
-
   /** Lets the definition key of a merged vertex find the record at once next time. */
   function linkTwin(twin: Node<R>, { state }: Node<R>): void {
     if (twin.state.tag !== "merged" || twin.state.definition === undefined) return;
-    if (state.tag !== "complete" || state.record === undefined) return;
     const { definition } = twin.state;
-    const { record } = state;
+    const record = recordOf(state);
+    if (record === undefined) return;
     track(
       twin,
       hint(() => store.link(definition, record)),
@@ -616,11 +617,14 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     });
   }
 
-  /** Settles when nothing that is being aborted now runs any more. */
+  /** Settles when nothing that was given up runs any more. */
   async function unwound(): Promise<void> {
-    await Promise.all(
-      [...unwinding.values()].map(waiting => new Promise<void>(resolve => void waiting.push(resolve))),
-    );
+    // A vertex gives up its inputs only when its own calls have ended, so there may be more after the first.
+    while (unwinding.size > 0) {
+      await Promise.all(
+        [...unwinding.values()].map(waiting => new Promise<void>(resolve => void waiting.push(resolve))),
+      );
+    }
   }
 
   // One listener per signal, however many calls share it: Node warns users about more than ten.

@@ -597,9 +597,13 @@ function faultyStore(
   };
 }
 
-/** Built once more, then again with nothing changed: the second time executes nothing and loads the roots alone. */
+/**
+ * Built once more, then again with nothing changed: the second time executes nothing and loads the roots alone. Where
+ * the store lost or refused keys, content may be read again: users of a step can have a record without it having one.
+ */
 async function checkFullyCached(life: Life): Promise<void> {
-  const { specs, clock, facts, store, random } = life;
+  const { specs, clock, facts, store, random, swarm } = life;
+  const intact = swarm.storeErrors === 0 && swarm.evictions === 0;
   const roots = [random.pick(specs), random.pick(specs)];
   if ([...closure(roots)].some(spec => spec.volatile)) return;
   const oracle = createOracle(facts);
@@ -613,7 +617,7 @@ async function checkFullyCached(life: Life): Promise<void> {
         return store.load(record, index);
       },
     };
-    const vertexOf = createPlainVertices(facts, warm);
+    const vertexOf = createPlainVertices(facts, warm, intact);
     const pools = createPools({ cpu: 2, network: 2 });
     const release = (): Promise<void> => Promise.resolve();
     const options = { store: counting, clock, emit: () => undefined, signal, release, pools, nonce: "plain" };
@@ -624,14 +628,15 @@ async function checkFullyCached(life: Life): Promise<void> {
       results.map(result => result.value),
       roots.map(spec => oracle(spec, 0)),
     );
-    if (warm) assert.ok(loads <= new Set(roots).size, "a fully cached build loads more than its roots");
+    if (warm && intact)
+      assert.ok(loads <= new Set(roots).size, "a fully cached build loads more than its roots");
     await solver[Symbol.asyncDispose]();
   }
   life.marks.add("fully cached");
 }
 
-/** Vertices whose ops take no time. `warm` ones must not be asked for anything but their cache maps. */
-function createPlainVertices(facts: Facts, warm: boolean): (spec: Spec) => Vertex<Handle> {
+/** Vertices whose ops take no time. `warm` ones must not execute, nor be read when the store is intact. */
+function createPlainVertices(facts: Facts, warm: boolean, intact: boolean): (spec: Spec) => Vertex<Handle> {
   const digests = createDigests(facts);
   const known = new Map<Spec, Vertex<Handle>>();
   const vertexOf = (spec: Spec): Vertex<Handle> => {
@@ -639,7 +644,7 @@ function createPlainVertices(facts: Facts, warm: boolean): (spec: Spec) => Verte
     if (old !== undefined) return old;
     const value = `${spec.work}.${facts.revision.get(spec.work) ?? 0}`;
     const contentKey = (handle: Handle): Promise<{ digest: Digest }> => {
-      assert.ok(!warm, "a fully cached build reads content");
+      assert.ok(!(warm && intact), "a fully cached build reads content");
       return Promise.resolve({ digest: digestOf(handle.value?.a ?? "") });
     };
     const op: Op<Handle> = {
