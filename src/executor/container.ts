@@ -75,8 +75,8 @@ async function run(
     writeBundle(bundle, process, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined);
     if (!root.readonly) makeWorkingDirectory(process.cwd, root, user);
     const log = join(bundle, "log");
-    const [file, ...args] = [
-      ...runtime.command,
+    const args = [
+      ...runtime.args,
       "--root",
       join(owner.path, "runtime"),
       "--log",
@@ -90,7 +90,7 @@ async function run(
       join(bundle, "pid"),
       id,
     ];
-    const end = await runToEnd(file, args, options);
+    const end = await runToEnd(runtime.file, args, options);
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
       const failure = startFailure(runtime.label, readLog(log), process, root.path);
@@ -245,9 +245,9 @@ function kill(pid: number): void {
 async function cleanUp(runtime: Runtime, owner: Owner, id: string, cgroup: string): Promise<void> {
   const state = join(owner.path, "runtime", id);
   if (!existsSync(state)) return;
-  const [file, ...args] = [...runtime.command, "--root", dirname(state), "delete", "--force", id];
+  const args = [...runtime.args, "--root", dirname(state), "delete", "--force", id];
   await new Promise<void>(resolve => {
-    execFile(file, args, { timeout: GIVE_UP_MS, killSignal: "SIGKILL" }, () => resolve());
+    execFile(runtime.file, args, { timeout: GIVE_UP_MS, killSignal: "SIGKILL" }, () => resolve());
   });
   rmSync(state, { recursive: true, force: true });
   if (runtime.hasCgroups) await removeCgroups(cgroup);

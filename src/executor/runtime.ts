@@ -15,8 +15,9 @@ import { runtimeConfig } from "./spec.ts";
 export interface Runtime {
   /** Such as "crun 1.8.1". */
   readonly label: string;
-  /** The command and its leading arguments; a subcommand follows. */
-  readonly command: readonly [string, ...string[]];
+  readonly file: string;
+  /** Leading arguments of the file; a subcommand follows. */
+  readonly args: readonly string[];
   /** Whether it makes a cgroup for each container. */
   readonly hasCgroups: boolean;
 }
@@ -79,7 +80,7 @@ export async function findRuntime(options: FindRuntimeOptions): Promise<Runtime>
   const binaries = await findBinaries(options);
   const stats = await Promise.all(binaries.map(async path => `${path} ${(await stat(path)).mtimeMs}`));
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const key = ["runtime 1", boot, String(process.getuid?.()), ...stats].join("\n");
+  const key = ["runtime 2", boot, String(process.getuid?.()), ...stats].join("\n");
   return await rememberFact(options.root, options.owner, key, decodeRuntime, () =>
     tryAll(binaries, options.owner),
   );
@@ -118,13 +119,13 @@ async function firstExecutable(paths: readonly string[]): Promise<string | undef
 async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtime> {
   const answers: string[] = [];
   for (const binary of binaries) {
-    const version = await call([binary, "--version"]);
+    const version = await call(binary, ["--version"]);
     const name = /^(\S+) version (\S+)/m.exec(version.output);
     const label = name ? `${name[1]} ${name[2]}` : binary;
     for (const way of (name?.[1] !== undefined ? ways[name[1]] : undefined) ?? plainWay) {
       const command = commandOf(way, binary);
       const problem = await probe(command, way.hasCgroups, owner);
-      if (problem === undefined) return { label, command, hasCgroups: way.hasCgroups };
+      if (problem === undefined) return { label, ...command, hasCgroups: way.hasCgroups };
       answers.push(`${[binary, ...way.flags].join(" ")}: ${problem}`);
     }
   }
@@ -171,8 +172,8 @@ async function probe(
       cgroupsPath: hasCgroups ? `/${cgroup}` : undefined,
     });
     await writeFile(join(bundle, "config.json"), JSON.stringify(config));
-    const { output } = await call([
-      ...command,
+    const { output } = await call(command.file, [
+      ...command.args,
       "--root",
       join(owner.path, "runtime"),
       "run",
@@ -188,13 +189,14 @@ async function probe(
   }
 }
 
-function commandOf(way: Way, binary: string): Runtime["command"] {
-  const [first, ...rest] = [...way.prefix, binary, ...way.flags];
-  return [first ?? binary, ...rest];
+function commandOf(way: Way, binary: string): Pick<Runtime, "file" | "args"> {
+  const [first, ...rest] = way.prefix;
+  return first === undefined
+    ? { file: binary, args: way.flags }
+    : { file: first, args: [...rest, binary, ...way.flags] };
 }
 
-async function call(command: Runtime["command"]): Promise<{ readonly output: string }> {
-  const [file, ...args] = command;
+async function call(file: string, args: readonly string[]): Promise<{ readonly output: string }> {
   return await new Promise(resolve => {
     const child = execFile(
       file,
@@ -210,9 +212,9 @@ async function call(command: Runtime["command"]): Promise<{ readonly output: str
 
 function decodeRuntime(value: unknown): Runtime | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { label, command, hasCgroups } = value as Readonly<Record<string, unknown>>;
-  const isCommand =
-    Array.isArray(command) && command.every((part): part is string => typeof part === "string");
-  if (typeof label !== "string" || !isCommand || typeof hasCgroups !== "boolean") return undefined;
-  return { label, command, hasCgroups };
+  const { label, file, args, hasCgroups } = value as Readonly<Record<string, unknown>>;
+  const isList = Array.isArray(args) && args.every((part): part is string => typeof part === "string");
+  if (typeof label !== "string" || typeof file !== "string" || !isList || typeof hasCgroups !== "boolean")
+    return undefined;
+  return { label, file, args, hasCgroups };
 }
