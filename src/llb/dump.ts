@@ -1,6 +1,5 @@
 // A definition for people: one JSON object a line, in the words of `buildctl debug dump-llb`, or a graph for Graphviz.
 import { digestOf } from "../oci/digest.ts";
-import { goJson } from "../oci/json.ts";
 import type { Definition } from "./definition.ts";
 import { metadataMessage } from "./definitionmessage.ts";
 import { jsonText, messageToJson } from "./json.ts";
@@ -45,14 +44,19 @@ export function* dumpDot({ def }: Definition): Iterable<string> {
         : op.kind === "merge" || op.kind === "diff"
           ? op.kind
           : vertexName(op, {}, input => input.digest);
-    yield `  ${goJson(digest)} [label=${goJson(label)} shape=${goJson(SHAPES[op.kind])}];`;
+    yield `  ${quote(digest)} [label=${quote(label)} shape=${quote(SHAPES[op.kind])}];`;
   }
   for (const { digest, op } of ops) {
     for (const [index, input] of op.inputs.entries()) {
       const mounts = op.kind === "exec" ? op.spec.mounts : [];
       const label = mounts.filter(mount => mount.input === index && mount.dest !== "/").at(-1)?.dest ?? "";
-      yield `  ${goJson(input.digest)} -> ${goJson(digest)} [label=${goJson(label)}];`;
+      yield `  ${quote(input.digest)} -> ${quote(digest)} [label=${quote(label)}];`;
     }
   }
   yield "}";
+}
+
+/** A Graphviz string: quotes escaped, line ends as escapes. */
+function quote(text: string): string {
+  return JSON.stringify(text);
 }

@@ -85,8 +85,11 @@ export class FileAction {
 
   /** The actions from first to last. */
   steps(): readonly { readonly change: Change; readonly source: StateLike | undefined }[] {
-    const own = { change: this.#change, source: this.#source };
-    return this.#previous === undefined ? [own] : [...this.#previous.steps(), own];
+    const steps = [{ change: this.#change, source: this.#source }];
+    for (let step = this.#previous; step !== undefined; step = step.#previous) {
+      steps.push({ change: step.#change, source: step.#source });
+    }
+    return steps.reverse();
   }
 }
 
