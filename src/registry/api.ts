@@ -31,7 +31,13 @@ const HUB_API = "registry-1.docker.io";
 /** An error document is small; more is not worth reading. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-export function createRegistryApi({ transport, credentials }: { readonly transport: Transport; readonly credentials: CredentialSource }): RegistryApi {
+export function createRegistryApi({
+  transport,
+  credentials,
+}: {
+  readonly transport: Transport;
+  readonly credentials: CredentialSource;
+}): RegistryApi {
   const authorizers = new Map<string, Authorizer>();
   const authorizerOf = (host: string): Authorizer => {
     let authorizer = authorizers.get(host);
@@ -44,15 +50,34 @@ export function createRegistryApi({ transport, credentials }: { readonly transpo
 
   return {
     transport,
-    async request({ registry, repository, method, path, actions, alsoPull = [], headers = {}, body, signal }) {
+    async request({
+      registry,
+      repository,
+      method,
+      path,
+      actions,
+      alsoPull = [],
+      headers = {},
+      body,
+      signal,
+    }) {
       const base = transport.baseUrl(registry === HUB ? HUB_API : registry);
       const url = /^https?:\/\//.test(path) ? path : `${base}/v2/${repository}/${path}`;
       // Uploads may continue at another address: it gets the data, not the credentials.
       const isOwn = new URL(url).origin === new URL(base).origin;
-      const scopes: Scope[] = [{ repository, actions }, ...alsoPull.map((name): Scope => ({ repository: name, actions: "pull" }))];
+      const scopes: Scope[] = [
+        { repository, actions },
+        ...alsoPull.map((name): Scope => ({ repository: name, actions: "pull" })),
+      ];
       const authorizer = authorizerOf(registry);
       const send = (authorization: string | undefined): Promise<Response> =>
-        transport.send({ method, url, signal, headers: authorization === undefined ? headers : { ...headers, authorization }, body: body?.() });
+        transport.send({
+          method,
+          url,
+          signal,
+          headers: authorization === undefined ? headers : { ...headers, authorization },
+          body: body?.(),
+        });
 
       const first = isOwn ? await authorizer.header(scopes, signal) : undefined;
       let response = await send(first);
@@ -67,7 +92,8 @@ export function createRegistryApi({ transport, credentials }: { readonly transpo
           throw denied(registry, true, repository, detail);
         }
       }
-      if (response.status === 403 || response.status === 401) throw denied(registry, first !== undefined, repository, await errorDetail(response));
+      if (response.status === 403 || response.status === 401)
+        throw denied(registry, first !== undefined, repository, await errorDetail(response));
       return response;
     },
   };
@@ -76,8 +102,13 @@ export function createRegistryApi({ transport, credentials }: { readonly transpo
 /** The error for an answer of a status that the caller did not expect. */
 export async function unexpectedAnswer(doing: string, response: Response): Promise<BakeError> {
   const detail = await errorDetail(response);
-  const hint = response.status === 429 ? "the registry limits requests: wait, or log in for a higher limit" : undefined;
-  return new BakeError("registry-failed", `${doing} failed: ${redactUrl(response.url)} answered ${response.status}${detail === "" ? "" : ` (${detail})`}`, { hint });
+  const hint =
+    response.status === 429 ? "the registry limits requests: wait, or log in for a higher limit" : undefined;
+  return new BakeError(
+    "registry-failed",
+    `${doing} failed: ${redactUrl(response.url)} answered ${response.status}${detail === "" ? "" : ` (${detail})`}`,
+    { hint },
+  );
 }
 
 /** What the error document of a registry says (distribution spec, "Error Codes"), cut to a line. */
@@ -88,11 +119,19 @@ async function errorDetail(response: Response): Promise<string> {
   }
   try {
     const document: unknown = JSON.parse(await response.text());
-    if (typeof document !== "object" || document === null || !("errors" in document) || !Array.isArray(document.errors)) return "";
+    if (
+      typeof document !== "object" ||
+      document === null ||
+      !("errors" in document) ||
+      !Array.isArray(document.errors)
+    )
+      return "";
     const first: unknown = document.errors[0];
     if (typeof first !== "object" || first === null) return "";
     const fields: { code?: unknown; message?: unknown } = first;
-    const text = [fields.code, fields.message].filter(part => typeof part === "string" && part !== "").join(": ");
+    const text = [fields.code, fields.message]
+      .filter(part => typeof part === "string" && part !== "")
+      .join(": ");
     return text.replace(/\s+/g, " ").slice(0, 200);
   } catch {
     return "";

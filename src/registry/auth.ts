@@ -21,7 +21,12 @@ export interface Authorizer {
   /** The Authorization header to try, undefined when none is known to be needed. */
   header(scopes: readonly Scope[], signal: AbortSignal | undefined): Promise<string | undefined>;
   /** After a 401: the header to repeat the request with, undefined when there is nothing better than what was sent. */
-  answer(challenge: string | null, scopes: readonly Scope[], sent: string | undefined, signal: AbortSignal | undefined): Promise<string | undefined>;
+  answer(
+    challenge: string | null,
+    scopes: readonly Scope[],
+    sent: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined>;
 }
 
 export type Challenge =
@@ -40,14 +45,26 @@ interface Token {
 }
 
 /** The authorizer of one host. `host` is the name users know it by ("docker.io"). */
-export function createAuthorizer({ host, transport, credentials }: { readonly host: string; readonly transport: Transport; readonly credentials: CredentialSource }): Authorizer {
+export function createAuthorizer({
+  host,
+  transport,
+  credentials,
+}: {
+  readonly host: string;
+  readonly transport: Transport;
+  readonly credentials: CredentialSource;
+}): Authorizer {
   let challenge: Challenge | undefined;
   let account: Promise<Credentials | undefined> | undefined;
   const tokens = new Map<string, Promise<Token>>();
 
   const askAccount = (): Promise<Credentials | undefined> => (account ??= credentials(host));
 
-  const tokenFor = async (bearer: Challenge & { scheme: "bearer" }, scopes: readonly Scope[], signal: AbortSignal | undefined): Promise<string> => {
+  const tokenFor = async (
+    bearer: Challenge & { scheme: "bearer" },
+    scopes: readonly Scope[],
+    signal: AbortSignal | undefined,
+  ): Promise<string> => {
     const key = scopeKey(scopes);
     for (let pending = tokens.get(key); pending !== undefined; pending = tokens.get(key)) {
       const known = await pending.catch(() => undefined);
@@ -67,14 +84,19 @@ export function createAuthorizer({ host, transport, credentials }: { readonly ho
     }
   };
 
-  const headerFor = async (known: Challenge, scopes: readonly Scope[], signal: AbortSignal | undefined): Promise<string | undefined> => {
+  const headerFor = async (
+    known: Challenge,
+    scopes: readonly Scope[],
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> => {
     if (known.scheme === "bearer") return tokenFor(known, scopes, signal);
     const found = await askAccount();
     return found?.kind === "basic" ? basicHeader(found) : undefined;
   };
 
   return {
-    header: (scopes, signal) => (challenge === undefined ? Promise.resolve(undefined) : headerFor(challenge, scopes, signal)),
+    header: (scopes, signal) =>
+      challenge === undefined ? Promise.resolve(undefined) : headerFor(challenge, scopes, signal),
     async answer(header, scopes, sent, signal) {
       challenge = parseChallenge(header) ?? challenge;
       if (challenge === undefined) return undefined;
@@ -100,7 +122,13 @@ function formatScope({ repository, actions }: Scope): string {
   return `repository:${repository}:${actions}`;
 }
 
-function basicHeader({ username, password }: { readonly username: string; readonly password: string }): string {
+function basicHeader({
+  username,
+  password,
+}: {
+  readonly username: string;
+  readonly password: string;
+}): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }
 
@@ -116,11 +144,14 @@ export function parseChallenge(header: string | null): Challenge | undefined {
       continue;
     }
     const values = new Map<string, string>();
-    for (const [, key = "", quoted, bare] of rest.matchAll(/([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/g)) {
+    for (const [, key = "", quoted, bare] of rest.matchAll(
+      /([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/g,
+    )) {
       values.set(key.toLowerCase(), quoted?.replace(/\\(.)/g, "$1") ?? bare ?? "");
     }
     const realm = values.get("realm");
-    if (realm !== undefined && URL.canParse(realm)) return { scheme: "bearer", realm, service: values.get("service") };
+    if (realm !== undefined && URL.canParse(realm))
+      return { scheme: "bearer", realm, service: values.get("service") };
   }
   return best;
 }
@@ -134,8 +165,16 @@ async function fetchToken(
   signal: AbortSignal | undefined,
 ): Promise<Token> {
   const url = new URL(realm);
-  if (account !== undefined && url.protocol !== "https:" && transport.baseUrl(url.host).startsWith("https:") && !transport.baseUrl(host).startsWith("http:")) {
-    throw new BakeError("registry-denied", `refused to send credentials for "${host}" over plain http to ${redactUrl(realm)}`);
+  if (
+    account !== undefined &&
+    url.protocol !== "https:" &&
+    transport.baseUrl(url.host).startsWith("https:") &&
+    !transport.baseUrl(host).startsWith("http:")
+  ) {
+    throw new BakeError(
+      "registry-denied",
+      `refused to send credentials for "${host}" over plain http to ${redactUrl(realm)}`,
+    );
   }
   const scope = scopes.map(formatScope);
   const post = (fields: Record<string, string>): Promise<Response> =>
@@ -143,12 +182,25 @@ async function fetchToken(
       method: "POST",
       url: realm,
       signal,
-      body: { kind: "form", fields: { ...fields, client_id: CLIENT_ID, scope: scope.join(" "), ...(service !== undefined && { service }) } },
+      body: {
+        kind: "form",
+        fields: {
+          ...fields,
+          client_id: CLIENT_ID,
+          scope: scope.join(" "),
+          ...(service !== undefined && { service }),
+        },
+      },
     });
   const get = (authorization?: string): Promise<Response> => {
     if (service !== undefined) url.searchParams.set("service", service);
     for (const one of scope) url.searchParams.append("scope", one);
-    return transport.send({ method: "GET", url: url.href, signal, headers: authorization === undefined ? {} : { authorization } });
+    return transport.send({
+      method: "GET",
+      url: url.href,
+      signal,
+      headers: authorization === undefined ? {} : { authorization },
+    });
   };
 
   let response: Response;
@@ -164,7 +216,11 @@ async function fetchToken(
       // Servers that know only OAuth2.
       if (response.status === 404 || response.status === 405) {
         await response.body?.cancel();
-        response = await post({ grant_type: "password", username: account.username, password: account.password });
+        response = await post({
+          grant_type: "password",
+          username: account.username,
+          password: account.password,
+        });
       }
       break;
     default: {
@@ -175,7 +231,12 @@ async function fetchToken(
   if (!response.ok) {
     await response.body?.cancel();
     const refused = response.status === 401 || response.status === 403 || response.status === 400;
-    throw refused ? denied(host, account !== undefined, scopes[0]?.repository) : new BakeError("registry-failed", `cannot get a token for "${host}" from ${redactUrl(realm)}: it answered ${response.status}`);
+    throw refused
+      ? denied(host, account !== undefined, scopes[0]?.repository)
+      : new BakeError(
+          "registry-failed",
+          `cannot get a token for "${host}" from ${redactUrl(realm)}: it answered ${response.status}`,
+        );
   }
   return readToken(await response.text(), host);
 }
@@ -187,18 +248,31 @@ function readToken(text: string, host: string): Token {
   } catch {
     document = undefined;
   }
-  const fields: { token?: unknown; access_token?: unknown; expires_in?: unknown } = typeof document === "object" && document !== null ? document : {};
+  const fields: { token?: unknown; access_token?: unknown; expires_in?: unknown } =
+    typeof document === "object" && document !== null ? document : {};
   const value = typeof fields.token === "string" && fields.token !== "" ? fields.token : fields.access_token;
-  if (typeof value !== "string" || value === "") throw new BakeError("registry-failed", `cannot get a token for "${host}": the answer has none`);
+  if (typeof value !== "string" || value === "")
+    throw new BakeError("registry-failed", `cannot get a token for "${host}": the answer has none`);
   const seconds = typeof fields.expires_in === "number" ? fields.expires_in : TOKEN_SECONDS;
   return { value, expiresAt: Date.now() + Math.max(seconds, TOKEN_SECONDS) * 1000 };
 }
 
 /** The error of a registry that does not let the user in. */
-export function denied(host: string, hasAccount: boolean, repository: string | undefined, detail = ""): BakeError {
+export function denied(
+  host: string,
+  hasAccount: boolean,
+  repository: string | undefined,
+  detail = "",
+): BakeError {
   const what = repository === undefined ? `"${host}"` : `"${host}/${repository}"`;
   const login = host === "docker.io" ? "docker login" : `docker login ${host}`;
-  return new BakeError("registry-denied", `the registry refused access to ${what}${detail === "" ? "" : `: ${detail}`}`, {
-    hint: hasAccount ? `check that the account may use it, or log in again: ${login}` : `log in if it exists: ${login}`,
-  });
+  return new BakeError(
+    "registry-denied",
+    `the registry refused access to ${what}${detail === "" ? "" : `: ${detail}`}`,
+    {
+      hint: hasAccount
+        ? `check that the account may use it, or log in again: ${login}`
+        : `log in if it exists: ${login}`,
+    },
+  );
 }

@@ -46,7 +46,8 @@ export function parseDockerConfig(text: string, name: string): DockerConfig {
 export function lookUpCredentials(config: DockerConfig, host: string): CredentialLookup | undefined {
   const key = normalizeHost(host);
   const helper = config.credHelpers.get(key) ?? config.credsStore;
-  if (helper !== undefined) return { kind: "helper", program: `docker-credential-${helper}`, server: key === HUB ? HUB_KEY : host };
+  if (helper !== undefined)
+    return { kind: "helper", program: `docker-credential-${helper}`, server: key === HUB ? HUB_KEY : host };
   const credentials = config.auths.get(key);
   return credentials && { kind: "found", credentials };
 }
@@ -61,7 +62,9 @@ export function credentialsFromHelper(output: string): Credentials | undefined {
   }
   const { Username: username, Secret: secret } = record(document);
   if (typeof username !== "string" || typeof secret !== "string" || secret === "") return undefined;
-  return username === "<token>" ? { kind: "token", identityToken: secret } : { kind: "basic", username, password: secret };
+  return username === "<token>"
+    ? { kind: "token", identityToken: secret }
+    : { kind: "basic", username, password: secret };
 }
 
 function readAuth(entry: Readonly<Record<string, unknown>>): Credentials | undefined {
@@ -71,10 +74,12 @@ function readAuth(entry: Readonly<Record<string, unknown>>): Credentials | undef
   if (typeof auth === "string" && auth !== "") {
     const decoded = Buffer.from(auth, "base64").toString("utf8").replace(/\0+$/, "");
     const colon = decoded.indexOf(":");
-    if (colon > 0) return { kind: "basic", username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
+    if (colon > 0)
+      return { kind: "basic", username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
   }
   const { username, password } = entry;
-  if (typeof username === "string" && username !== "" && typeof password === "string") return { kind: "basic", username, password };
+  if (typeof username === "string" && username !== "" && typeof password === "string")
+    return { kind: "basic", username, password };
   return undefined;
 }
 
@@ -85,5 +90,7 @@ function normalizeHost(key: string): string {
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
 }

@@ -28,16 +28,33 @@ const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
  * What a reference points to at this moment; "latest" when it has neither tag nor digest.
  * @throws BakeError "registry-missing", "registry-denied", "registry-failed"
  */
-export async function resolve(api: RegistryApi, reference: Reference, { signal }: PullOptions): Promise<Descriptor> {
+export async function resolve(
+  api: RegistryApi,
+  reference: Reference,
+  { signal }: PullOptions,
+): Promise<Descriptor> {
   const full = withDefaultTag(reference);
-  const response = await api.request({ ...full, method: "HEAD", path: `manifests/${manifestName(full)}`, actions: "pull", headers: { accept: acceptedTypes }, signal });
+  const response = await api.request({
+    ...full,
+    method: "HEAD",
+    path: `manifests/${manifestName(full)}`,
+    actions: "pull",
+    headers: { accept: acceptedTypes },
+    signal,
+  });
   await response.body?.cancel();
   if (response.status === 404) throw missing(full);
   const digest = response.headers.get("docker-content-digest") ?? full.digest;
   const mediaType = response.headers.get("content-type")?.replace(/;.*/, "").trim();
   const size = Number(response.headers.get("content-length") ?? Number.NaN);
   // Registries that do not tell by HEAD are asked for the document.
-  if (!response.ok || typeof digest !== "string" || !isDigest(digest) || mediaType === undefined || !Number.isSafeInteger(size)) {
+  if (
+    !response.ok ||
+    typeof digest !== "string" ||
+    !isDigest(digest) ||
+    mediaType === undefined ||
+    !Number.isSafeInteger(size)
+  ) {
     return (await fetchManifest(api, full, { signal })).descriptor;
   }
   if (full.digest !== undefined && full.digest !== digest) throw mismatch(full, digest);
@@ -45,17 +62,30 @@ export async function resolve(api: RegistryApi, reference: Reference, { signal }
 }
 
 /** A manifest or index. @throws BakeError as `resolve`, "content-corrupt" when it is not what its digest says */
-export async function fetchManifest(api: RegistryApi, reference: Reference, { signal }: PullOptions): Promise<FetchedManifest> {
+export async function fetchManifest(
+  api: RegistryApi,
+  reference: Reference,
+  { signal }: PullOptions,
+): Promise<FetchedManifest> {
   const full = withDefaultTag(reference);
-  const response = await api.request({ ...full, method: "GET", path: `manifests/${manifestName(full)}`, actions: "pull", headers: { accept: acceptedTypes }, signal });
+  const response = await api.request({
+    ...full,
+    method: "GET",
+    path: `manifests/${manifestName(full)}`,
+    actions: "pull",
+    headers: { accept: acceptedTypes },
+    signal,
+  });
   if (response.status === 404) {
     await response.body?.cancel();
     throw missing(full);
   }
-  if (!response.ok) throw await unexpectedAnswer(`fetching the manifest of "${formatReference(full)}"`, response);
+  if (!response.ok)
+    throw await unexpectedAnswer(`fetching the manifest of "${formatReference(full)}"`, response);
   const bytes = await readAll(api, response, MAX_MANIFEST_BYTES, formatReference(full), signal);
   const digest = digestOf(bytes);
-  if (full.digest !== undefined && full.digest.startsWith("sha256:") && full.digest !== digest) throw mismatch(full, digest);
+  if (full.digest !== undefined && full.digest.startsWith("sha256:") && full.digest !== digest)
+    throw mismatch(full, digest);
   const declared = response.headers.get("content-type")?.replace(/;.*/, "").trim() ?? "";
   const document = parseManifest(bytes, declared, formatReference(full));
   const mediaType = document.kind === "index" ? document.index.mediaType : document.manifest.mediaType;
@@ -66,11 +96,17 @@ export async function fetchManifest(api: RegistryApi, reference: Reference, { si
  * The manifest for a platform: the reference's own, or the best of its index (and of an index within).
  * @throws BakeError "registry-missing" also when the platform is missing
  */
-export async function fetchPlatformManifest(api: RegistryApi, reference: Reference, platform: Platform, options: PullOptions): Promise<FetchedManifest> {
+export async function fetchPlatformManifest(
+  api: RegistryApi,
+  reference: Reference,
+  platform: Platform,
+  options: PullOptions,
+): Promise<FetchedManifest> {
   let fetched = await fetchManifest(api, reference, options);
   for (let depth = 0; fetched.document.kind === "index"; depth++) {
     const name = formatReference(withDefaultTag(reference));
-    if (depth > 3) throw new BakeError("content-corrupt", `cannot use "${name}": its index is nested too deeply`);
+    if (depth > 3)
+      throw new BakeError("content-corrupt", `cannot use "${name}": its index is nested too deeply`);
     const chosen = chooseManifest(fetched.document.index, platform, name);
     const { registry, repository } = reference;
     fetched = await fetchManifest(api, { registry, repository, digest: chosen.digest }, options);
@@ -79,13 +115,25 @@ export async function fetchPlatformManifest(api: RegistryApi, reference: Referen
 }
 
 /** A small blob (an image configuration) as a whole, verified. */
-export async function fetchConfig(api: RegistryApi, reference: Reference, descriptor: Descriptor, options: PullOptions): Promise<Uint8Array> {
-  if (descriptor.size > MAX_CONFIG_BYTES) throw new BakeError("content-corrupt", `the configuration of "${formatReference(reference)}" is too large (${descriptor.size} bytes)`);
+export async function fetchConfig(
+  api: RegistryApi,
+  reference: Reference,
+  descriptor: Descriptor,
+  options: PullOptions,
+): Promise<Uint8Array> {
+  if (descriptor.size > MAX_CONFIG_BYTES)
+    throw new BakeError(
+      "content-corrupt",
+      `the configuration of "${formatReference(reference)}" is too large (${descriptor.size} bytes)`,
+    );
   const chunks: Uint8Array[] = [];
   for await (const chunk of fetchBlob(api, reference, descriptor, options)) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
   if (descriptor.digest.startsWith("sha256:") && digestOf(bytes) !== descriptor.digest) {
-    throw new BakeError("content-corrupt", `the configuration of "${formatReference(reference)}" does not match its digest ${descriptor.digest}`);
+    throw new BakeError(
+      "content-corrupt",
+      `the configuration of "${formatReference(reference)}" does not match its digest ${descriptor.digest}`,
+    );
   }
   return bytes;
 }
@@ -95,7 +143,12 @@ export async function fetchConfig(api: RegistryApi, reference: Reference, descri
  * stores the bytes. `descriptor.size` may be negative when unknown.
  * @throws BakeError "registry-missing", "registry-denied", "registry-failed", "content-corrupt" for a wrong size
  */
-export async function* fetchBlob(api: RegistryApi, reference: Reference, descriptor: Descriptor, { signal }: PullOptions): AsyncGenerator<Uint8Array, void, void> {
+export async function* fetchBlob(
+  api: RegistryApi,
+  reference: Reference,
+  descriptor: Descriptor,
+  { signal }: PullOptions,
+): AsyncGenerator<Uint8Array, void, void> {
   const { registry, repository } = reference;
   const { digest, size } = descriptor;
   const what = `blob ${digest} of "${registry}/${repository}"`;
@@ -126,7 +179,8 @@ export async function* fetchBlob(api: RegistryApi, reference: Reference, descrip
         skip -= chunk.length - fresh.length;
         if (fresh.length === 0) continue;
         received += fresh.length;
-        if (size >= 0 && received > size) throw new BakeError("content-corrupt", `${what} is longer than ${size} bytes`);
+        if (size >= 0 && received > size)
+          throw new BakeError("content-corrupt", `${what} is longer than ${size} bytes`);
         yield fresh;
       }
     } catch (thrown) {
@@ -138,7 +192,9 @@ export async function* fetchBlob(api: RegistryApi, reference: Reference, descrip
     if (received === size) return;
     if (received > before) attempt = 1;
     if (!(await api.transport.pause(attempt, signal))) {
-      throw failure === undefined ? new BakeError("content-corrupt", `${what} ended after ${received} of ${size} bytes`) : connectionFailure(response.url, failure);
+      throw failure === undefined
+        ? new BakeError("content-corrupt", `${what} ended after ${received} of ${size} bytes`)
+        : connectionFailure(response.url, failure);
     }
   }
 }
@@ -147,13 +203,20 @@ function manifestName({ tag, digest }: Reference): string {
   return digest ?? tag ?? "latest";
 }
 
-async function readAll(api: RegistryApi, response: Response, limit: number, name: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function readAll(
+  api: RegistryApi,
+  response: Response,
+  limit: number,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of api.transport.readBody(response, signal)) {
       size += chunk.length;
-      if (size > limit) throw new BakeError("content-corrupt", `the manifest of "${name}" is larger than ${limit} bytes`);
+      if (size > limit)
+        throw new BakeError("content-corrupt", `the manifest of "${name}" is larger than ${limit} bytes`);
       chunks.push(chunk);
     }
   } catch (thrown) {
@@ -164,11 +227,16 @@ async function readAll(api: RegistryApi, response: Response, limit: number, name
 }
 
 function missing(reference: Reference): BakeError {
-  return new BakeError("registry-missing", `"${formatReference(reference)}" is not in the registry`, { hint: "check the spelling of name and tag" });
+  return new BakeError("registry-missing", `"${formatReference(reference)}" is not in the registry`, {
+    hint: "check the spelling of name and tag",
+  });
 }
 
 function mismatch(reference: Reference, digest: Digest): BakeError {
-  return new BakeError("content-corrupt", `the manifest of "${formatReference(reference)}" has digest ${digest}`);
+  return new BakeError(
+    "content-corrupt",
+    `the manifest of "${formatReference(reference)}" has digest ${digest}`,
+  );
 }
 
 /** Whether a descriptor is of an index, for callers that resolve before they fetch. */

@@ -17,7 +17,11 @@ export interface PushBlobOptions {
 }
 
 export interface PushedImage {
-  readonly blobs: readonly { readonly descriptor: Descriptor; readonly open: OpenBlob; readonly mountFrom?: readonly string[] }[];
+  readonly blobs: readonly {
+    readonly descriptor: Descriptor;
+    readonly open: OpenBlob;
+    readonly mountFrom?: readonly string[];
+  }[];
   /** Image configurations; pushed after the layers. */
   readonly configs: readonly { readonly descriptor: Descriptor; readonly open: OpenBlob }[];
   /** Manifests, then the indexes that name them; the last one is what tags point to. */
@@ -31,17 +35,30 @@ export type BlobOutcome = "exists" | "mounted" | "uploaded";
 const PARALLEL = 4;
 
 /** Pushes everything of an image, tags last. @throws BakeError "registry-denied", "registry-failed" */
-export async function pushImage(api: RegistryApi, reference: Reference, image: PushedImage, { signal, onProgress }: PushBlobOptions): Promise<void> {
+export async function pushImage(
+  api: RegistryApi,
+  reference: Reference,
+  image: PushedImage,
+  { signal, onProgress }: PushBlobOptions,
+): Promise<void> {
   await pushBlobs(api, reference, image.blobs, { signal, onProgress });
-  for (const { descriptor, open } of image.configs) await pushBlob(api, reference, descriptor, open, { signal });
-  for (const { descriptor, bytes } of image.manifests) await pushManifest(api, reference, descriptor.digest, descriptor.mediaType, bytes, { signal });
+  for (const { descriptor, open } of image.configs)
+    await pushBlob(api, reference, descriptor, open, { signal });
+  for (const { descriptor, bytes } of image.manifests)
+    await pushManifest(api, reference, descriptor.digest, descriptor.mediaType, bytes, { signal });
   const head = image.manifests.at(-1);
   if (head === undefined) return;
-  for (const tag of image.tags) await pushManifest(api, reference, tag, head.descriptor.mediaType, head.bytes, { signal });
+  for (const tag of image.tags)
+    await pushManifest(api, reference, tag, head.descriptor.mediaType, head.bytes, { signal });
 }
 
 /** Several at once; the first failure stops the others. */
-async function pushBlobs(api: RegistryApi, reference: Reference, blobs: PushedImage["blobs"], { signal, onProgress }: PushBlobOptions): Promise<void> {
+async function pushBlobs(
+  api: RegistryApi,
+  reference: Reference,
+  blobs: PushedImage["blobs"],
+  { signal, onProgress }: PushBlobOptions,
+): Promise<void> {
   const queue = [...blobs];
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
@@ -49,7 +66,11 @@ async function pushBlobs(api: RegistryApi, reference: Reference, blobs: PushedIm
   const worker = async (): Promise<void> => {
     try {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        await pushBlob(api, reference, next.descriptor, next.open, { signal: either, mountFrom: next.mountFrom, onProgress });
+        await pushBlob(api, reference, next.descriptor, next.open, {
+          signal: either,
+          mountFrom: next.mountFrom,
+          onProgress,
+        });
       }
     } catch (thrown) {
       if (stop.signal.aborted) return;
@@ -62,19 +83,40 @@ async function pushBlobs(api: RegistryApi, reference: Reference, blobs: PushedIm
 }
 
 /** Whether a repository has a blob. */
-export async function hasBlob(api: RegistryApi, { registry, repository }: Reference, descriptor: Pick<Descriptor, "digest">, { signal }: { readonly signal?: AbortSignal | undefined }): Promise<boolean> {
-  const response = await api.request({ registry, repository, method: "HEAD", path: `blobs/${descriptor.digest}`, actions: "pull,push", signal });
+export async function hasBlob(
+  api: RegistryApi,
+  { registry, repository }: Reference,
+  descriptor: Pick<Descriptor, "digest">,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const response = await api.request({
+    registry,
+    repository,
+    method: "HEAD",
+    path: `blobs/${descriptor.digest}`,
+    actions: "pull,push",
+    signal,
+  });
   await response.body?.cancel();
   if (response.ok) return true;
   if (response.status === 404) return false;
-  throw await unexpectedAnswer(`looking for blob ${descriptor.digest} in "${registry}/${repository}"`, response);
+  throw await unexpectedAnswer(
+    `looking for blob ${descriptor.digest} in "${registry}/${repository}"`,
+    response,
+  );
 }
 
 /**
  * Makes sure that a repository has a blob: nothing is sent when it is there or can be taken from another repository.
  * `open` is called once per attempt.
  */
-export async function pushBlob(api: RegistryApi, reference: Reference, descriptor: Descriptor, open: OpenBlob, options: PushBlobOptions): Promise<BlobOutcome> {
+export async function pushBlob(
+  api: RegistryApi,
+  reference: Reference,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  options: PushBlobOptions,
+): Promise<BlobOutcome> {
   if (await hasBlob(api, reference, descriptor, options)) return "exists";
   const { signal } = options;
   for (const from of options.mountFrom ?? []) {
@@ -93,13 +135,19 @@ export async function pushBlob(api: RegistryApi, reference: Reference, descripto
 }
 
 /** One attempt: undefined on success, or the failure when another attempt may help. */
-async function tryUpload(api: RegistryApi, reference: Reference, descriptor: Descriptor, open: OpenBlob, { signal, onProgress }: PushBlobOptions): Promise<BakeError | undefined> {
+async function tryUpload(
+  api: RegistryApi,
+  reference: Reference,
+  descriptor: Descriptor,
+  open: OpenBlob,
+  { signal, onProgress }: PushBlobOptions,
+): Promise<BakeError | undefined> {
   const { registry, repository } = reference;
   const location = await startUpload(api, reference, descriptor, undefined, signal);
   if (location === "mounted") return undefined;
   const url = new URL(location);
   url.searchParams.set("digest", descriptor.digest);
-  let sourceFailure: unknown;
+  let sourceFailure: Error | undefined;
   async function* counted(): AsyncGenerator<Uint8Array, void, void> {
     let sent = 0;
     try {
@@ -109,7 +157,7 @@ async function tryUpload(api: RegistryApi, reference: Reference, descriptor: Des
         onProgress?.(sent);
       }
     } catch (thrown) {
-      sourceFailure = thrown;
+      sourceFailure = thrown instanceof Error ? thrown : new Error(String(thrown));
       throw thrown;
     }
   }
@@ -136,15 +184,32 @@ async function tryUpload(api: RegistryApi, reference: Reference, descriptor: Des
     await response.body?.cancel();
     return undefined;
   }
-  const failure = await unexpectedAnswer(`uploading blob ${descriptor.digest} to "${registry}/${repository}"`, response);
-  const mayPass = response.status >= 500 || response.status === 429 || response.status === 408 || response.status === 404 || response.status === 416;
+  const failure = await unexpectedAnswer(
+    `uploading blob ${descriptor.digest} to "${registry}/${repository}"`,
+    response,
+  );
+  const mayPass =
+    response.status >= 500 ||
+    response.status === 429 ||
+    response.status === 408 ||
+    response.status === 404 ||
+    response.status === 416;
   if (!mayPass) throw failure;
   return failure;
 }
 
 /** Begins an upload: the address to send to, or "mounted" when the registry took the blob from `mountFrom`. */
-async function startUpload(api: RegistryApi, { registry, repository }: Reference, { digest }: Descriptor, mountFrom: string | undefined, signal: AbortSignal | undefined): Promise<string> {
-  const query = mountFrom === undefined ? "" : `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(mountFrom)}`;
+async function startUpload(
+  api: RegistryApi,
+  { registry, repository }: Reference,
+  { digest }: Descriptor,
+  mountFrom: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const query =
+    mountFrom === undefined
+      ? ""
+      : `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(mountFrom)}`;
   const response = await api.request({
     registry,
     repository,
@@ -158,13 +223,26 @@ async function startUpload(api: RegistryApi, { registry, repository }: Reference
   const location = response.headers.get("location");
   await response.body?.cancel();
   if (response.status === 201 && mountFrom !== undefined) return "mounted";
-  if (response.status !== 202 || location === null) throw await unexpectedAnswer(`starting an upload to "${registry}/${repository}"`, response);
+  if (response.status !== 202 || location === null)
+    throw await unexpectedAnswer(`starting an upload to "${registry}/${repository}"`, response);
   return new URL(location, response.url).href;
 }
 
 /** An upload begun by a mount that did not happen is of no use. */
-async function cancelUpload(api: RegistryApi, { registry, repository }: Reference, location: string, signal: AbortSignal | undefined): Promise<void> {
-  const response = await api.request({ registry, repository, method: "DELETE", path: location, actions: "pull,push", signal });
+async function cancelUpload(
+  api: RegistryApi,
+  { registry, repository }: Reference,
+  location: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const response = await api.request({
+    registry,
+    repository,
+    method: "DELETE",
+    path: location,
+    actions: "pull,push",
+    signal,
+  });
   await response.body?.cancel();
 }
 
@@ -172,7 +250,14 @@ async function cancelUpload(api: RegistryApi, { registry, repository }: Referenc
  * Stores a manifest under its digest or a tag. Everything it names must be in the repository.
  * @throws BakeError "registry-failed", also when the registry understood other bytes than were sent
  */
-export async function pushManifest(api: RegistryApi, reference: Reference, tagOrDigest: string, mediaType: string, bytes: Uint8Array, { signal }: { readonly signal?: AbortSignal | undefined }): Promise<void> {
+export async function pushManifest(
+  api: RegistryApi,
+  reference: Reference,
+  tagOrDigest: string,
+  mediaType: string,
+  bytes: Uint8Array,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<void> {
   const { registry, repository } = reference;
   const name = formatReference({ registry, repository });
   const response = await api.request({
@@ -185,10 +270,14 @@ export async function pushManifest(api: RegistryApi, reference: Reference, tagOr
     body: () => ({ kind: "bytes", bytes }),
     signal,
   });
-  if (!response.ok) throw await unexpectedAnswer(`pushing the manifest ${tagOrDigest} of "${name}"`, response);
+  if (!response.ok)
+    throw await unexpectedAnswer(`pushing the manifest ${tagOrDigest} of "${name}"`, response);
   await response.body?.cancel();
   const stored = response.headers.get("docker-content-digest");
   if (stored !== null && stored.startsWith("sha256:") && stored !== digestOf(bytes)) {
-    throw new BakeError("registry-failed", `pushing the manifest ${tagOrDigest} of "${name}" failed: the registry stored it as ${stored}`);
+    throw new BakeError(
+      "registry-failed",
+      `pushing the manifest ${tagOrDigest} of "${name}" failed: the registry stored it as ${stored}`,
+    );
   }
 }

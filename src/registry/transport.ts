@@ -48,10 +48,26 @@ const MAX_BACKOFF_MS = 10_000;
 const MAX_RETRY_AFTER_MS = 60_000;
 const TIMEOUT_MS = 60_000;
 const PATIENCE = new Set([408, 429, 500, 502, 503, 504]);
-const PASSING = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EAI_AGAIN", "ECONNABORTED", "UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
+const PASSING = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "ECONNABORTED",
+  "UND_ERR_SOCKET",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+]);
 
 export function createTransport(options: TransportOptions = {}): Transport {
-  const { fetch: call = fetch, insecureHosts, attempts = ATTEMPTS, backoffMs = BACKOFF_MS, timeoutMs = TIMEOUT_MS } = options;
+  const {
+    fetch: call = fetch,
+    insecureHosts,
+    attempts = ATTEMPTS,
+    backoffMs = BACKOFF_MS,
+    timeoutMs = TIMEOUT_MS,
+  } = options;
 
   const pauseMs = (attempt: number): number => {
     const whole = Math.min(MAX_BACKOFF_MS, backoffMs * 2 ** (attempt - 1));
@@ -64,10 +80,15 @@ export function createTransport(options: TransportOptions = {}): Transport {
     const limit = request.body?.kind === "stream" ? undefined : deadline(timeoutMs);
     try {
       const signals = [request.signal, limit?.signal].filter(signal => signal !== undefined);
-      return await call(request.url, { method: request.method, ...bodyInit(request), ...(signals.length > 0 && { signal: AbortSignal.any(signals) }) });
+      return await call(request.url, {
+        method: request.method,
+        ...bodyInit(request),
+        ...(signals.length > 0 && { signal: AbortSignal.any(signals) }),
+      });
     } catch (thrown) {
       request.signal?.throwIfAborted();
-      if (limit?.signal.aborted === true) throw Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
+      if (limit?.signal.aborted === true)
+        throw Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
       throw thrown;
     } finally {
       limit?.cancel();
@@ -93,7 +114,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
     },
     async *readBody(response, signal) {
       if (response.body === null) return;
-      const reader = response.body.getReader();
+      const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
       try {
         for (;;) {
           signal?.throwIfAborted();
@@ -102,11 +123,12 @@ export function createTransport(options: TransportOptions = {}): Transport {
           limit.signal.addEventListener("abort", stop, { once: true });
           signal?.addEventListener("abort", stop, { once: true });
           try {
-            const { done, value } = await reader.read();
+            const next = await reader.read();
             signal?.throwIfAborted();
-            if (limit.signal.aborted) throw Object.assign(new Error("the transfer stalled"), { code: "ETIMEDOUT" });
-            if (done) return;
-            yield value;
+            if (limit.signal.aborted)
+              throw Object.assign(new Error("the transfer stalled"), { code: "ETIMEDOUT" });
+            if (next.done) return;
+            yield next.value;
           } finally {
             signal?.removeEventListener("abort", stop);
             limit.cancel();
@@ -145,7 +167,11 @@ function bodyInit({ body, headers = {} }: HttpRequest): RequestInit {
     case "form":
       return { headers, body: new URLSearchParams(body.fields) };
     case "stream":
-      return { headers: { ...headers, "content-length": String(body.sizeBytes) }, body: streamOf(body.stream), duplex: "half" };
+      return {
+        headers: { ...headers, "content-length": String(body.sizeBytes) },
+        body: streamOf(body.stream),
+        duplex: "half",
+      };
     default: {
       const never: never = body;
       return never;
@@ -157,9 +183,9 @@ function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array>
   const iterator = source[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await iterator.next();
-      if (done === true) controller.close();
-      else controller.enqueue(value);
+      const next = await iterator.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
     },
     async cancel() {
       await iterator.return?.();
@@ -171,7 +197,12 @@ function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array>
 function isPlain(host: string, insecureHosts: ReadonlySet<string> | undefined): boolean {
   if (insecureHosts?.has(host) === true) return true;
   const name = host.replace(/:\d+$/, "");
-  return name === "localhost" || name.endsWith(".localhost") || name === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(name);
+  return (
+    name === "localhost" ||
+    name.endsWith(".localhost") ||
+    name === "[::1]" ||
+    /^127\.\d+\.\d+\.\d+$/.test(name)
+  );
 }
 
 function retryAfterMs(response: Response): number | undefined {
@@ -185,7 +216,8 @@ function retryAfterMs(response: Response): number | undefined {
 function codeOf(thrown: unknown): string | undefined {
   for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     if ("code" in at && typeof at.code === "string") return at.code;
-    if (at instanceof AggregateError) for (const inner of at.errors) if (codeOf(inner) !== undefined) return codeOf(inner);
+    if (at instanceof AggregateError)
+      for (const inner of at.errors) if (codeOf(inner) !== undefined) return codeOf(inner);
   }
   return undefined;
 }
@@ -224,14 +256,18 @@ const REASONS: Readonly<Record<string, string>> = {
 export function connectionFailure(url: string, thrown: unknown): unknown {
   if (thrown instanceof BakeError || isAbort(thrown)) return thrown;
   const code = codeOf(thrown);
-  const reason = REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"));
+  const reason =
+    REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"));
   const hint =
     reason === "it does not speak https"
       ? `if "${hostOf(url)}" is meant to be plain http, mark it as insecure`
       : reason.includes("unknown authority") || reason.includes("self-signed")
         ? "add the authority's certificate with NODE_EXTRA_CA_CERTS=FILE"
         : undefined;
-  return new BakeError("registry-failed", `cannot reach the registry at ${hostOf(url)}: ${reason}`, { cause: thrown, hint });
+  return new BakeError("registry-failed", `cannot reach the registry at ${hostOf(url)}: ${reason}`, {
+    cause: thrown,
+    hint,
+  });
 }
 
 /** Host and port of a URL, the port also when it is the scheme's own. */

@@ -24,11 +24,17 @@ function isInstalled(program: string, flag = "--version"): boolean {
 }
 
 /** False, or why tests that need a registry must be skipped. */
-export const skipWithoutRegistry: string | false = isInstalled("docker-registry") ? false : "docker-registry is not installed";
-export const skipWithoutSkopeo: string | false = skipWithoutRegistry || (isInstalled("skopeo") ? false : "skopeo is not installed");
+export const skipWithoutRegistry: string | false = isInstalled("docker-registry")
+  ? false
+  : "docker-registry is not installed";
+export const skipWithoutSkopeo: string | false =
+  skipWithoutRegistry || (isInstalled("skopeo") ? false : "skopeo is not installed");
 
 /** Starts a registry with storage in a temporary directory. `auth` is YAML lines for its `auth` section. */
-export async function startRegistry({ auth = "", readonly = false }: { readonly auth?: string; readonly readonly?: boolean } = {}): Promise<RegistryProcess> {
+export async function startRegistry({
+  auth = "",
+  readonly = false,
+}: { readonly auth?: string; readonly readonly?: boolean } = {}): Promise<RegistryProcess> {
   const dir = mkdtempSync(join(tmpdir(), "llbake-registry-"));
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
@@ -119,12 +125,20 @@ export async function startServer(handler: Handler): Promise<TestServer> {
  * the real answer's body, or break it before any answer.
  */
 export type Fault =
-  | { readonly kind: "answer"; readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | {
+      readonly kind: "answer";
+      readonly status: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: string;
+    }
   | { readonly kind: "truncate"; readonly afterBytes: number }
   | { readonly kind: "reset" };
 
 /** A proxy before a registry; `fault` is asked for each request, with how often the same one came before. */
-export async function startProxy(upstream: string, fault: (request: string, times: number, incoming: IncomingMessage) => Fault | undefined): Promise<TestServer> {
+export async function startProxy(
+  upstream: string,
+  fault: (request: string, times: number, incoming: IncomingMessage) => Fault | undefined,
+): Promise<TestServer> {
   const seen = new Map<string, number>();
   return startServer((incoming, response) => {
     const key = `${incoming.method} ${(incoming.url ?? "").replace(/\?.*/, "")}`;
@@ -141,24 +155,27 @@ export async function startProxy(upstream: string, fault: (request: string, time
       return;
     }
     const [hostname, port] = upstream.split(":");
-    const onward = request({ hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers }, answer => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      if (wrong?.kind !== "truncate") {
-        answer.pipe(response);
-        return;
-      }
-      let left = wrong.afterBytes;
-      answer.on("data", (chunk: Buffer) => {
-        const piece = chunk.subarray(0, left);
-        left -= piece.length;
-        if (piece.length > 0) response.write(piece);
-        if (left === 0) {
-          answer.destroy();
-          // Let what was written leave before the connection breaks.
-          response.write("", () => setImmediate(() => response.destroy()));
+    const onward = request(
+      { hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers },
+      answer => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        if (wrong?.kind !== "truncate") {
+          answer.pipe(response);
+          return;
         }
-      });
-    });
+        let left = wrong.afterBytes;
+        answer.on("data", (chunk: Buffer) => {
+          const piece = chunk.subarray(0, left);
+          left -= piece.length;
+          if (piece.length > 0) response.write(piece);
+          if (left === 0) {
+            answer.destroy();
+            // Let what was written leave before the connection breaks.
+            response.write("", () => setImmediate(() => response.destroy()));
+          }
+        });
+      },
+    );
     onward.on("error", () => response.destroy());
     incoming.on("aborted", () => onward.destroy());
     incoming.pipe(onward);
