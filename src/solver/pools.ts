@@ -54,7 +54,7 @@ function runQueued<T>(
       try {
         resolve(await work());
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     };
     queue.add(task, { priority }).catch(reject);

@@ -15,8 +15,10 @@ import {
   type Node,
   type Waiter,
 } from "./graph.ts";
+import { createHints } from "./hints.ts";
 import type { CacheKey, CacheRecord, CacheStore, Clock, ContentKey, Edge, OpContext, Release } from "./op.ts";
 import type { Pools } from "./pools.ts";
+import { createSignalHub } from "./signalhub.ts";
 
 export interface SolveOptions<R> {
   readonly store: CacheStore<R>;
@@ -54,12 +56,6 @@ export type Outcome<R> =
   | { readonly tag: "failed"; readonly failure: Failure }
   | { readonly tag: "canceled"; readonly error: BakeError };
 
-/** One call of `solve`. */
-interface Job<R> {
-  readonly outcomes: (Outcome<R> | undefined)[];
-  cancel(error: BakeError): void;
-}
-
 /** Something to do: an event for a node, asking for its inputs ahead of time, or giving them up when it needs none. */
 interface Item<R> {
   readonly node: Node<R>;
@@ -69,14 +65,17 @@ interface Item<R> {
 
 export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   const { store, clock, emit, release, pools, nonce, keepGoing = false, targetsOf } = options;
+  const hints = createHints(store);
   const graph = createGraph<R>();
   const acquired: R[] = [];
   const holders = new Map<Digest, Node<R>>();
-  const jobs = new Set<Job<R>>();
+  /** How to cancel each call under way. */
+  const jobs = new Set<(error: BakeError) => void>();
   /** Nodes that nobody wants and whose calls have not ended yet, with whom to tell. */
   const unwinding = new Map<Node<R>, (() => void)[]>();
-  const signals = new Map<AbortSignal, { readonly jobs: Set<Job<R>>; readonly stop: () => void }>();
+  const signalHub = createSignalHub();
   const queue: Item<R>[] = [];
+  const calls = new Set<Promise<unknown>>();
   let pumping = false;
   let closed: Promise<void> | undefined;
 
@@ -155,11 +154,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
           },
         );
       case "link":
-        return track(
-          node,
-          hint(() => store.link(request.key, request.record)),
-          () => undefined,
-        );
+        return track(node, hints.link(request.key, request.record), () => undefined);
       case "load":
         return track(node, loadResult(request.record, request.index), result => ({
           type: "loaded",
@@ -193,6 +188,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   function track<T>(node: Node<R>, call: Promise<T>, answer: (value: T) => EdgeEvent<R> | undefined): void {
     const { attempt } = node;
     node.running++;
+    if (node.claims === 0 && !unwinding.has(node)) unwinding.set(node, []);
     const ended = (event: EdgeEvent<R> | undefined): void => {
       node.running--;
       if (event !== undefined && (attempt === node.attempt || OUTLIVES_ABORT.has(event.type)))
@@ -379,7 +375,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     if (map !== undefined) return dispatch(node, { type: "mapped", map });
     track(
       node,
-      call(() => node.vertex.op.cacheMap(contextOf(node))),
+      promised(() => node.vertex.op.cacheMap(contextOf(node))),
       found => {
         node.map = found;
         return { type: "mapped", map: found };
@@ -393,15 +389,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       return dispatch(node, { type: "merged", key: key.digest });
     holders.set(key.digest, node);
     if (!ask) return dispatch(node, { type: "queried", record: undefined });
-    track(node, queryStore(key.digest), event => event);
-  }
-
-  async function queryStore(key: Digest): Promise<EdgeEvent<R>> {
-    try {
-      return { type: "queried", record: await store.query(key) };
-    } catch {
-      return { type: "queried", record: undefined, doubt: true };
-    }
+    track(node, hints.query(key.digest), answer => ({ type: "queried", ...answer }));
   }
 
   function merge(node: Node<R>, key: Digest): void {
@@ -433,7 +421,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     const known = state.tag === "checking" ? state.run.keying.contents : undefined;
     try {
       const now = await Promise.all(inputs.map(i => contentKey(node, i)));
-      return inputs.every((i, at) => now[at] !== undefined && now[at]?.digest === known?.[i]?.digest);
+      return inputs.every((i, at) => now[at] !== undefined && now[at].digest === known?.[i]?.digest);
     } catch {
       return false;
     }
@@ -442,13 +430,9 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   // ---- results
 
   async function loadResult(record: CacheRecord, index: number): Promise<R | undefined> {
-    try {
-      const result = await store.load(record, index);
-      if (result !== undefined) acquired.push(result);
-      return result;
-    } catch {
-      return undefined;
-    }
+    const result = await hints.load(record, index);
+    if (result !== undefined) acquired.push(result);
+    return result;
   }
 
   function execute(node: Node<R>): void {
@@ -464,7 +448,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       node.shown = "ran";
       emit({ type: "started", id, at: clock.now() });
       const names = vertex.inputs.map(input => input.vertex.name);
-      const explained = reasonToExecute({ run, inputs: names, previous: () => previousParts(node) });
+      const explained = reasonToExecute({ run, inputs: names, previous: () => hints.previousParts(vertex) });
       const noted = explained.then(reason => void (node.reason = reason));
       const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
       let results: readonly (R | undefined)[];
@@ -494,15 +478,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     track(node, reported, outputs => ({ type: "executed", outputs, inputs: keyedInputs(node) }));
   }
 
-  async function previousParts(node: Node<R>): ReturnType<NonNullable<CacheStore<R>["previousParts"]>> {
-    try {
-      return await store.previousParts?.({ digest: node.vertex.digest, name: node.vertex.name });
-    } catch {
-      return undefined;
-    }
-  }
-
-  async function saveResults(
+  function saveResults(
     node: Node<R>,
     keys: readonly CacheKey[],
     names: readonly CacheKey[],
@@ -511,17 +487,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     invariant(state.tag === "saving", "BUG: a vertex is saved out of turn");
     const results: (R | undefined)[] = [];
     for (const [index, result] of state.outputs) results[index] = result;
-    try {
-      const record = await store.save(
-        keys,
-        { digest: vertex.digest, name: vertex.name },
-        Array.from(results),
-      );
-      for (const key of names) await hint(() => store.link(key, record));
-      return record;
-    } catch {
-      return undefined;
-    }
+    return hints.save(keys, names, vertex, Array.from(results));
   }
 
   /** Lets the definition key of a merged vertex find the record at once next time. */
@@ -530,11 +496,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     const { definition } = twin.state;
     const record = recordOf(state);
     if (record === undefined) return;
-    track(
-      twin,
-      hint(() => store.link(definition, record)),
-      () => undefined,
-    );
+    track(twin, hints.link(definition, record), () => undefined);
   }
 
   function inputResult(node: Node<R>, i: number): R {
@@ -569,10 +531,17 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       claim(node);
       return { node, index };
     });
-    const outcomes = await runJob(roots, signal);
-    for (const { node } of roots) unclaim(node);
-    await unwound();
-    return outcomes;
+    const call = runJob(roots, signal).then(async outcomes => {
+      for (const { node } of roots) unclaim(node);
+      await unwound();
+      return outcomes;
+    });
+    calls.add(call);
+    try {
+      return await call;
+    } finally {
+      calls.delete(call);
+    }
   }
 
   function runJob(
@@ -586,9 +555,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       const finish = (error: BakeError | undefined): void => {
         if (over) return;
         over = true;
-        jobs.delete(job);
-        unlisten(signal, job);
-        unlisten(options.signal, job);
+        jobs.delete(finish);
+        stopListening();
         resolve(
           outcomes.map(
             outcome =>
@@ -597,11 +565,13 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
           ),
         );
       };
-      const job: Job<R> = { outcomes, cancel: finish };
-      jobs.add(job);
-      listen(signal, job);
-      listen(options.signal, job);
-      const one = (): void => void (--pending === 0 && finish(undefined));
+      jobs.add(finish);
+      const stopListening = signalHub.listen([options.signal, signal], aborted =>
+        finish(abortError(aborted)),
+      );
+      const one = (): void => {
+        if (--pending === 0) finish(undefined);
+      };
       for (const [i, { node, index }] of roots.entries()) {
         const tell = (failure: Failure | undefined): void => {
           if (over) return;
@@ -627,37 +597,12 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     }
   }
 
-  // One listener per signal, however many calls share it: Node warns users about more than ten.
-  function listen(signal: AbortSignal, job: Job<R>): void {
-    let entry = signals.get(signal);
-    if (entry === undefined) {
-      const members = new Set<Job<R>>();
-      const onAbort = (): void => {
-        for (const member of [...members]) member.cancel(abortError(signal));
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      entry = { jobs: members, stop: () => signal.removeEventListener("abort", onAbort) };
-      signals.set(signal, entry);
-    }
-    entry.jobs.add(job);
-  }
-
-  function unlisten(signal: AbortSignal, job: Job<R>): void {
-    const entry = signals.get(signal);
-    if (entry === undefined) return;
-    entry.jobs.delete(job);
-    if (entry.jobs.size > 0) return;
-    entry.stop();
-    signals.delete(signal);
-  }
-
   async function close(): Promise<void> {
-    for (const job of [...jobs]) job.cancel(new BakeError("interrupted", "the build is over"));
-    // Cancelled jobs give up their claims a turn later.
-    await Promise.resolve();
+    for (const cancel of [...jobs]) cancel(new BakeError("interrupted", "the build is over"));
+    await Promise.allSettled(calls);
     await unwound();
     const released = await Promise.allSettled(acquired.splice(0).map(result => release(result)));
-    for (const one of released) if (one.status === "rejected") throw one.reason;
+    for (const one of released) if (one.status === "rejected") throw BakeError.from(one.reason);
   }
 
   return {
@@ -711,16 +656,7 @@ function abortError(signal: AbortSignal): BakeError {
   return BakeError.from(signal.reason ?? new DOMException("interrupted", "AbortError"));
 }
 
-/** Runs what the build does not depend on. */
-async function hint(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch {
-    // A cache problem never fails a build.
-  }
-}
-
 /** Calls an op so that even a synchronous throw is a rejection. */
-async function call<T>(work: () => Promise<T>): Promise<T> {
+async function promised<T>(work: () => Promise<T>): Promise<T> {
   return work();
 }

@@ -329,12 +329,13 @@ function createProcess(life: Life, run: Run, index: number): Process {
             give(valueOf(facts, spec, output, seen), undefined),
           );
         } finally {
-          if (signal.aborted) {
+          const stopped = isAborted(signal);
+          if (stopped) {
             aborted.add(spec);
             marks.add("canceled while running");
             if (!run.hasCancels && run.failing.size === 0) marks.add("ahead of time in vain");
           }
-          log(`exec ${spec.id} ends${signal.aborted ? ", aborted" : ""}`);
+          log(`exec ${spec.id} ends${stopped ? ", aborted" : ""}`);
           running.delete(spec);
           inPool[spec.pool]--;
         }
@@ -526,9 +527,9 @@ function createProcess(life: Life, run: Run, index: number): Process {
     }
   }
 
-  function markReasons({ reasonOf }: Solver<Handle>): void {
+  function markReasons(of: Solver<Handle>): void {
     for (const spec of finished.keys()) {
-      const reason = reasonOf(digests(spec));
+      const reason = of.reasonOf(digests(spec));
       assert.ok(reason !== undefined, `nobody knows why step ${spec.id} was executed`);
       const mark = REASON_MARKS[reason];
       if (mark !== undefined) marks.add(mark);
@@ -536,6 +537,11 @@ function createProcess(life: Life, run: Run, index: number): Process {
   }
 
   return { live };
+}
+
+/** A function, as the type checker does not know that signals change while a promise is awaited. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 const REASON_MARKS: Readonly<Record<string, Mark>> = {

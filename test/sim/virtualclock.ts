@@ -40,12 +40,12 @@ export function createVirtualClock(): VirtualClock {
       });
     },
     async run(work) {
-      let settled = false;
-      const settle = (): void => void (settled = true);
+      const state = { settled: false };
+      const settle = (): void => void (state.settled = true);
       work.then(settle, settle);
       for (let turn = 0; ; turn++) {
         await new Promise(resolve => setImmediate(resolve));
-        if (settled) return work;
+        if (state.settled) return work;
         const next = agenda.pop();
         if (next === undefined)
           throw new Error("deadlock: nothing is left to happen, and the work has not settled");

@@ -159,7 +159,7 @@ async function save<R>(
   texts: readonly (string | undefined)[],
 ): Promise<CacheRecord> {
   const results = await Promise.all(
-    texts.map(text => (text === undefined ? undefined : harness.makeResult(text))),
+    texts.map(async text => (text === undefined ? undefined : await harness.makeResult(text))),
   );
   try {
     return await harness.store.save(names.map(key), vertex(names.join()), results);

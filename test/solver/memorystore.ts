@@ -16,7 +16,8 @@ export interface MemoryStore<R> extends CacheStore<R> {
 export function createMemoryStore<R>(
   copy: { keep?: (result: R) => R; give?: (result: R) => R } = {},
 ): MemoryStore<R> {
-  const { keep = result => result, give = result => result } = copy;
+  const keep = copy.keep ?? ((result: R): R => result);
+  const give = copy.give ?? ((result: R): R => result);
   const keys = new Map<Digest, CacheRecord>();
   const records = new Map<Digest, readonly (R | undefined)[]>();
   const parts = new Map<string, readonly StoredPart[]>();
