@@ -7,6 +7,7 @@ import { copy } from "../../llb/builder/file.ts";
 import { http, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
 import type { Frontend, FrontendHost, FrontendRequest, FrontendResult } from "../frontend.ts";
 import { normalizePlatform } from "../../oci/platform.ts";
+import { compileIgnore } from "../../pattern/ignore.ts";
 import { gitContext, lazyLocal, sessionOf } from "./context.ts";
 import { detectSyntax, findDirective, type SyntaxRequest } from "./directive.ts";
 import { parseIgnoreFile } from "./dockerignore.ts";
@@ -22,6 +23,7 @@ import { cut, parseGoBool, parseGoInt, trimSpace } from "./text.ts";
 const CONTEXT = "context";
 const DOCKERFILE = "dockerfile";
 const DEFAULT_FILENAME = "Dockerfile";
+const IGNORE_FILE = ".dockerignore";
 
 export const frontend: Frontend = {
   async lower(request, host, signal): Promise<FrontendResult> {
@@ -139,15 +141,31 @@ async function findBuild(
   const own = await read(`${filename}.dockerignore`);
   const ignore =
     own ??
-    (await host.readLocal({ name: CONTEXT, sessionId: sessionOf(request, CONTEXT) }, ".dockerignore", {
+    (await host.readLocal({ name: CONTEXT, sessionId: sessionOf(request, CONTEXT) }, IGNORE_FILE, {
       signal,
     }));
+  const name = own === undefined ? IGNORE_FILE : `${filename}.dockerignore`;
   return {
     filename,
     dockerfile,
     remote: undefined,
-    ignorePatterns: ignore === undefined ? [] : parseIgnoreFile(ignore),
+    ignorePatterns: ignore === undefined ? [] : readIgnore(name, ignore),
   };
+}
+
+/** @throws BakeError "pattern-invalid" at the line that is wrong */
+function readIgnore(name: string, bytes: Uint8Array): readonly string[] {
+  const text = new TextDecoder().decode(bytes);
+  const source: Source = { name, text };
+  for (const index of text.split("\n").keys()) {
+    const range = rangeOfLines(source, index + 1, index + 1);
+    try {
+      compileIgnore(parseIgnoreFile(new TextEncoder().encode(text.slice(range.start, range.end))));
+    } catch (thrown) {
+      throw thrown instanceof BakeError ? thrown.at(range) : thrown;
+    }
+  }
+  return parseIgnoreFile(bytes);
 }
 
 async function readDockerfile(

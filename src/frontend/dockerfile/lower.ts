@@ -8,7 +8,7 @@ import { marshal } from "../../llb/marshal.ts";
 import { image, scratch, type State } from "../../llb/state.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
-import { formatReference, parseReference, withDefaultTag } from "../../oci/reference.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
 import { compileIgnore } from "../../pattern/ignore.ts";
 import type { FrontendHost, FrontendRequest } from "../frontend.ts";
 import { syntaxError } from "./arguments.ts";
@@ -369,7 +369,7 @@ async function resolveBases(run: Run, reachable: ReadonlySet<Stage>): Promise<vo
 
 async function resolveBase(stage: Stage, run: Run): Promise<void> {
   const written = stage.baseName;
-  const reference = parseReference(written);
+  const reference = readReference(written, run);
   const wanted = stage.platform ?? run.targetPlatform;
   stage.baseName = formatReference(withDefaultTag(reference));
   if (!stage.resolved) {
@@ -405,6 +405,20 @@ async function resolveBase(stage: Stage, run: Run): Promise<void> {
     });
     const message = `Base image ${written} was pulled with platform ${JSON.stringify(formatFullPlatform(have))}, expected ${JSON.stringify(formatFullPlatform(normalizePlatform(platform)))} for current build`;
     run.linter.warn("InvalidBaseImagePlatform", message, stage.from.line.range);
+  }
+}
+
+/** @throws BakeError "reference-invalid" */
+function readReference(written: string, { list }: Run): Reference {
+  try {
+    return parseReference(written);
+  } catch (thrown) {
+    const stage = list.byName(written);
+    if (!(thrown instanceof BakeError) || stage === undefined) throw thrown;
+    throw new BakeError(thrown.code, thrown.message, {
+      hint: `FROM finds the stage by "${stage.from.name}", in lower case`,
+      cause: thrown,
+    });
   }
 }
 

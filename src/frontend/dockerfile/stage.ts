@@ -42,6 +42,8 @@ export function readStages(lines: readonly InstructionLine[]): {
       else if (keyword === "arg") globalArgs.push({ line, declarations: readArgs(line) });
       else {
         readInstruction(line);
+        // One slip in the first line must not make every other line a problem.
+        if (diagnostics.length > 0) continue;
         throw syntaxError(
           `${line.word.toUpperCase()} stands before the first FROM`,
           line,

@@ -212,6 +212,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
     if (first === "{" || first === "}" || first === ":") throw new WordProblem(`a name must follow "\${"`);
     const name = readName();
     const operator = next();
+    if (operator === undefined) throw new WordProblem(`"}" is missing`);
     if (operator === "}") {
       const value = valueOf(name);
       return value ?? (options.keepUnset === true ? `\${${name}}` : "");
