@@ -99,7 +99,7 @@ const printList = (value: readonly unknown[]): unknown => (value.length === 0 ? 
 
 /** `${` and `%{` doubled, so that the text reads back as itself. */
 export function escapeTemplate(text: string): string {
-  return text.replaceAll("${", "$${").replaceAll("%{", "%%{");
+  return text.replace(/[$%](?=\{)/g, sign => sign + sign);
 }
 
 function readString(value: Value): string | undefined {

@@ -32,7 +32,8 @@ import {
   type Value,
 } from "./hcl/value.ts";
 import { mentionsOf } from "./hcl/walk.ts";
-import { typedValueFromJson, valueToJson } from "./json-value.ts";
+import { typedValueFromJson, typedValueToJson, valueToJson } from "./json-value.ts";
+import { extendOrigin, rebaseTarget, type ContextOrigin } from "./relative.ts";
 import { collectionFromText, isCsvType, isPrimitive, primitiveFromText } from "./variable.ts";
 import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
 
@@ -42,6 +43,8 @@ export interface EvaluateOptions {
   /** Names with fixed values that no file can change. */
   readonly builtins: ReadonlyMap<string, string>;
   readonly host: FunctionHost;
+  /** Whether contexts are relative to the file that sets them; default false: to the working directory. */
+  readonly relativePaths?: boolean | undefined;
 }
 
 export interface GroupDefinition {
@@ -55,6 +58,8 @@ export interface GroupDefinition {
 export interface TargetDefinition {
   readonly name: string;
   readonly fields: TargetFields;
+  /** The context when none is set: ".", or the folder of the file when paths are relative to files. */
+  readonly defaultContext: string;
   /** Type and label of the first block that defines it. */
   readonly range: Range | undefined;
   /** Where single attributes were last written. */
@@ -129,6 +134,8 @@ export function evaluateBodies(
   const references = new Map<string, Map<string, Value>>(
     BLOCK_TYPES.map(type => [type, new Map<string, Value>()]),
   );
+  /** Blocks can be referred to once all of them have names; functions and names cannot do so. */
+  let stage: "variables" | "names" | "blocks" = "variables";
   let chain = 0;
   const errorsBefore = countErrors();
 
@@ -262,8 +269,9 @@ export function evaluateBodies(
     for (const { name, range } of calls) tolerate(range, () => resolveFunction(name, range));
     for (const { name, steps, range } of names) {
       if (hidden.has(name)) continue;
-      if (name === "target" || name === "group") tolerate(range, () => loadReference(name, steps, range));
-      else tolerate(range, () => resolveName(name, scope, range));
+      if (stage !== "variables" && (name === "target" || name === "group")) {
+        tolerate(range, () => loadReference(name, steps, range));
+      } else tolerate(range, () => resolveName(name, scope, range));
     }
   }
 
@@ -277,6 +285,7 @@ export function evaluateBodies(
     const [name, attribute] = steps;
     if (name === undefined)
       throw evaluateError(`a ${type} is named with a dot`, range, `write ${type}.NAME.ATTRIBUTE`);
+    if (stage === "names") return;
     for (const block of byName.get(type)?.get(name) ?? []) resolveBlock(block, attribute);
   }
 
@@ -568,9 +577,24 @@ export function evaluateBodies(
         throw evaluateError(`more than ${MAX_CHAIN} references follow each other`, block.headRange);
       try {
         const failures: Diagnostic[] = [];
-        for (const attribute of wanted) {
+        const ready: Attribute[] = [];
+        const step = (attribute: Attribute, act: () => void): void => {
           try {
+            act();
+          } catch (thrown) {
+            if (!(thrown instanceof BakeError)) throw thrown;
+            failures.push(...thrown.at(attribute.expression.range).diagnostics);
+          }
+        };
+        // Everything is made available first: an attribute may refer to another one of its own block.
+        for (const attribute of wanted) {
+          step(attribute, () => {
             load(attribute.expression, scope, new Set(), true);
+            ready.push(attribute);
+          });
+        }
+        for (const attribute of ready) {
+          step(attribute, () => {
             const value = evaluate(attribute.expression, scope, run);
             if (isTarget) {
               const field = fieldOfName.get(attribute.name);
@@ -578,10 +602,7 @@ export function evaluateBodies(
               if (field !== undefined && fields !== undefined) readField(fields, field, value);
             } else readGroup(state, i, attribute, value);
             done.add(attribute.name);
-          } catch (thrown) {
-            if (!(thrown instanceof BakeError)) throw thrown;
-            failures.push(...thrown.at(attribute.expression.range).diagnostics);
-          }
+          });
         }
         if (failures.length > 0) throw BakeError.ofDiagnostics(failures);
       } finally {
@@ -641,6 +662,7 @@ export function evaluateBodies(
     attempt(block.headRange, () => resolveFunction(name, block.headRange));
   if (failed()) return undefined;
   const renamed = new Map<string, string[]>();
+  stage = "names";
   for (const block of blocks) {
     const label = block.labels[0];
     const range = label?.range ?? block.headRange;
@@ -655,8 +677,11 @@ export function evaluateBodies(
     if (names !== undefined && names.length > 0) renamed.set(key, [...(renamed.get(key) ?? []), ...names]);
   }
   if (failed()) return undefined;
+  stage = "blocks";
   const groups = new Map<string, GroupDefinition>();
   const targets = new Map<string, TargetDefinition>();
+  const firstResults = new Map<string, { readonly results: TargetFields[]; readonly index: number }>();
+  const origins = new Map<string, ContextOrigin>();
   for (const block of blocks) {
     if (block.type === "group" && attributeOf(block, "targets") === undefined) {
       report(
@@ -681,9 +706,16 @@ export function evaluateBodies(
         const field = fieldOfName.get(attribute.name);
         if (field !== undefined) ranges.set(field, attribute.expression.range);
       }
+      const merged = before === undefined ? fields : mergeTargets(before.fields, fields);
+      // References see what the first block of a target has become.
+      const first = firstResults.get(name);
+      if (first !== undefined) first.results[first.index] = merged;
+      else if (state !== undefined) firstResults.set(name, { results: state.results, index: i });
+      origins.set(name, extendOrigin(origins.get(name), block));
       targets.set(name, {
         name,
-        fields: before === undefined ? fields : mergeTargets(before.fields, fields),
+        fields: merged,
+        defaultContext: ".",
         range: before?.range ?? block.headRange,
         attributeRanges: ranges,
       });
@@ -700,7 +732,12 @@ export function evaluateBodies(
     if (!groups.has(label))
       groups.set(label, { name: label, description: "", targets: members, range: undefined });
   }
-  return { groups: [...groups.values()], targets: [...targets.values()], variables: infos };
+  const found = [...targets.values()];
+  return {
+    groups: [...groups.values()],
+    targets: options.relativePaths === true ? found.map(target => rebaseTarget(target, origins)) : found,
+    variables: infos,
+  };
 
   function warnUnknown(block: Block): void {
     const knownNames =
@@ -738,7 +775,9 @@ export function evaluateBodies(
         constraint === undefined && isPrimitive(typeOf(value)) ? convert(value, STRING) : undefined;
       if (scalar?.kind === "string") text = scalar.value;
       else {
-        text = attempt(block.headRange, () => valueToJson(value));
+        text = attempt(block.headRange, () =>
+          constraint === undefined ? valueToJson(value) : typedValueToJson(value, constraint),
+        );
         if (constraint?.kind === "string") text = text?.replace(/^"+|"+$/g, "");
       }
     }

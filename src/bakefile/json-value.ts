@@ -4,12 +4,14 @@ import { convert } from "./hcl/convert.ts";
 import { formatNumber, parseNumber } from "./hcl/number.ts";
 import { fail } from "./hcl/functions/function.ts";
 import {
+  DYNAMIC,
   NULL,
   boolValue,
   numberValue,
   objectValue,
   stringValue,
   tupleValue,
+  typeOf,
   type Type,
   type Value,
 } from "./hcl/value.ts";
@@ -49,12 +51,68 @@ export function valueFromJson(text: string, name = "JSON"): Value {
 /** JSON of a wanted type, as `NAME_JSON` variables hold it. */
 export function typedValueFromJson(text: string, type: Type): Value {
   const value = valueFromJson(text);
-  if (type.kind !== "dynamic") return convert(value, type);
+  if (type.kind !== "dynamic") return convert(value, lenient(type));
   const inner = value.kind === "object" ? value.entries.get("value") : undefined;
   if (inner === undefined || value.kind !== "object" || !value.entries.has("type")) {
     throw fail('JSON for the type "any" must be an object with "type" and "value"');
   }
   return inner;
+}
+
+/** JSON may leave out any attribute of an object. */
+function lenient(type: Type): Type {
+  switch (type.kind) {
+    case "object": {
+      const attributes = new Map([...type.attributes].map(([key, inner]) => [key, lenient(inner)] as const));
+      return { kind: "object", attributes, optional: new Set(attributes.keys()) };
+    }
+    case "tuple":
+      return { kind: "tuple", elements: type.elements.map(lenient) };
+    case "list":
+    case "set":
+    case "map":
+      return { kind: type.kind, element: lenient(type.element) };
+    default:
+      return type;
+  }
+}
+
+/** JSON of a value for a declared type; parts declared "any" say their own type. */
+export function typedValueToJson(value: Value, type: Type): string {
+  if (type.kind === "dynamic") {
+    if (value.kind === "null") return "null";
+    return `{"value":${valueToJson(value)},"type":${typeToJson(typeOf(value))}}`;
+  }
+  if ("items" in value) {
+    const inner = (i: number): Type =>
+      "element" in type ? type.element : type.kind === "tuple" ? (type.elements[i] ?? DYNAMIC) : DYNAMIC;
+    return `[${value.items.map((item, i) => typedValueToJson(item, inner(i))).join(",")}]`;
+  }
+  if ("entries" in value) {
+    const inner = (key: string): Type =>
+      "element" in type
+        ? type.element
+        : type.kind === "object"
+          ? (type.attributes.get(key) ?? DYNAMIC)
+          : DYNAMIC;
+    return `{${[...value.entries].map(([key, item]) => `${goJson(key)}:${typedValueToJson(item, inner(key))}`).join(",")}}`;
+  }
+  return valueToJson(value);
+}
+
+function typeToJson(type: Type): string {
+  switch (type.kind) {
+    case "list":
+    case "set":
+    case "map":
+      return `["${type.kind}",${typeToJson(type.element)}]`;
+    case "tuple":
+      return `["tuple",[${type.elements.map(typeToJson).join(",")}]]`;
+    case "object":
+      return `["object",{${[...type.attributes].map(([key, inner]) => `${goJson(key)}:${typeToJson(inner)}`).join(",")}}]`;
+    default:
+      return `"${type.kind}"`;
+  }
 }
 
 function fromNode(node: JsonNode): Value {

@@ -29,7 +29,14 @@ export function parseJson(source: Source): Diagnosed<Body> {
     for (const object of objects) {
       for (const member of membersOf(object, "a bake file is an object")) {
         if (BLOCKS.includes(member.key.value)) blocks.push(...labelledBlocks(member));
-        else if (member.key.value !== "//") attributes.push(attributeOf(member, []));
+        else if (member.key.value !== "//") {
+          if (attributes.some(one => one.name === member.key.value)) {
+            throw new BakeError("bake-syntax", `the property "${member.key.value}" is set twice`, {
+              range: member.key.range,
+            });
+          }
+          attributes.push(attributeOf(member, []));
+        }
       }
     }
     return { value: { attributes, blocks }, diagnostics: [] };
@@ -47,7 +54,11 @@ function membersOf(node: JsonNode, message: string): readonly JsonMember[] {
 function labelledBlocks({ key, value }: JsonMember): Block[] {
   const type = key.value;
   const blocks: Block[] = [];
-  if (value.kind === "null") return blocks;
+  if (value.kind === "null") {
+    throw new BakeError("bake-syntax", `"${type}" must be an object of named ${type}s`, {
+      range: value.range,
+    });
+  }
   for (const object of value.kind === "array" ? value.items : [value]) {
     for (const labelled of membersOf(object, `"${type}" must be an object of named ${type}s`)) {
       const { value: content } = labelled;

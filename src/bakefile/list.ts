@@ -18,18 +18,16 @@ export interface ListedVariable {
 
 /** Groups and targets by name; names with a leading underscore are for internal use and hidden. */
 export function listTargets(document: BakeDocument): readonly ListedTarget[] {
-  const listed = new Map<string, ListedTarget>();
-  for (const { name, fields } of document.targets) {
-    listed.set(name, { name, ...(fields.description && { description: fields.description }) });
-  }
+  const listed: ListedTarget[] = document.targets.map(({ name, fields }) => ({
+    name,
+    ...(fields.description && { description: fields.description }),
+  }));
   for (const { name, description, targets } of document.groups) {
     const members = [...new Set(targets ?? [])].sort(compareUtf8).join(", ");
     const text = description === "" ? members : members === "" ? description : `${description} (${members})`;
-    listed.set(name, { name, ...(text !== "" && { description: text }), group: true });
+    listed.push({ name, ...(text !== "" && { description: text }), group: true });
   }
-  return [...listed.values()]
-    .filter(({ name }) => !name.startsWith("_"))
-    .sort((a, b) => compareUtf8(a.name, b.name));
+  return listed.filter(({ name }) => !name.startsWith("_")).sort((a, b) => compareUtf8(a.name, b.name));
 }
 
 export function listVariables(document: BakeDocument): readonly ListedVariable[] {

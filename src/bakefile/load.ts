@@ -3,6 +3,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { hasErrors, type Diagnosed, type Diagnostic } from "../diagnostic/diagnostic.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import type { Source } from "../diagnostic/source.ts";
+import { parseBoolText } from "./csv.ts";
 import { evaluateBodies, type Evaluated } from "./evaluate.ts";
 import { parseHcl } from "./hcl/parse.ts";
 import { parseJson } from "./json.ts";
@@ -19,6 +20,8 @@ export interface BakeInput {
   readonly now?: () => Date;
   /** 16 random bytes for uuidv4(); default: zeros. */
   readonly randomBytes?: () => Uint8Array;
+  /** Whether contexts are relative to the file that sets them; default: BUILDX_BAKE_FILE_RELATIVE_PATHS is true. */
+  readonly relativePaths?: boolean;
   /** Value of BAKE_CMD_CONTEXT; default "cwd://". */
   readonly commandContext?: string;
 }
@@ -55,9 +58,7 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     else given.set(flag.slice(0, equals), flag.slice(equals + 1));
   }
   if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
-  const environmentHidden = ["1", "t", "T", "true", "TRUE", "True"].includes(
-    input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "",
-  );
+  const environmentHidden = parseBoolText(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "") === true;
   const evaluated = evaluateBodies(
     bodies,
     {
@@ -73,6 +74,7 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
         randomBytes: input.randomBytes ?? (() => new Uint8Array(16)),
         homeDirectory: input.env["HOME"],
       },
+      relativePaths: input.relativePaths ?? parseBoolText(input.env["BUILDX_BAKE_FILE_RELATIVE_PATHS"] ?? ""),
     },
     problems,
   );

@@ -185,7 +185,7 @@ function resolveTarget(
   return {
     ...rest,
     name,
-    context: cleanContext(found.context ?? "."),
+    context: cleanContext(found.context ?? definition?.defaultContext ?? "."),
     dockerfile: found.dockerfile === undefined || found.dockerfile === "" ? "Dockerfile" : found.dockerfile,
     linked: false,
     range: definition?.range,

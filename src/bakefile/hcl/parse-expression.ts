@@ -77,7 +77,11 @@ function parseUnary(cursor: Cursor): Expression {
 }
 
 function parsePostfix(cursor: Cursor): Expression {
-  let expression = parsePrimary(cursor);
+  return parseSteps(cursor, parsePrimary(cursor));
+}
+
+/** All accesses and splats that follow `expression`. */
+function parseSteps(cursor: Cursor, expression: Expression): Expression {
   for (let count = 0; ; count++) {
     const token = peek(cursor);
     if (token.text !== "." && token.text !== "[") return expression;
@@ -134,15 +138,16 @@ function parseSplat(cursor: Cursor, object: Expression): Expression | undefined 
   let end = star.end;
   if (open.text === "[") end = nested(cursor, false, () => expect(cursor, "]", "after [*")).end;
   let each: Expression = { kind: "item", range: rangeOf(cursor, open.start, end) };
-  for (let count = 0; count < MAX_CHAIN; count++) {
-    const next = peek(cursor);
-    if (next.text !== "." && (next.text !== "[" || open.text === ".")) break;
-    const before = cursor.at;
-    cursor.at = next.end;
-    const another = nested(cursor, false, () => accept(cursor, "*"));
-    cursor.at = before;
-    if (another !== undefined) break;
-    each = parseAccess(cursor, each);
+  if (open.text === "[") each = nested(cursor, cursor.newlines, () => parseSteps(cursor, each));
+  else {
+    for (let count = 0; count < MAX_CHAIN && peek(cursor).text === "."; count++) {
+      const before = cursor.at;
+      take(cursor);
+      const another = accept(cursor, "*");
+      cursor.at = before;
+      if (another !== undefined) break;
+      each = parseAccess(cursor, each);
+    }
   }
   return {
     kind: "splat",

@@ -250,7 +250,6 @@ export const collectionFunctions: Readonly<Record<string, BakeFunction>> = {
     call: args => {
       if (args.length === 0) throw fail("needs at least one list");
       for (const arg of args) {
-        if (arg.kind === "null") continue;
         if (arg.kind !== "list" && arg.kind !== "tuple") throw fail(`expected lists, found ${describe(arg)}`);
         if (arg.items.length > 0) return arg;
       }

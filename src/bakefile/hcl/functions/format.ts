@@ -104,8 +104,24 @@ function present(value: Value, verb: Verb): Value {
 
 function displayText(value: Value): string {
   if (value.kind === "string") return value.value;
-  if (value.kind === "number") return number.formatNumber(value.value);
+  if (value.kind === "number") return shortNumber(value.value);
   return valueToJson(value);
+}
+
+/** The shortest form, with an exponent when the number has more than six whole digits or is below 0.0001. */
+function shortNumber(value: number.Num): string {
+  const text = number.formatNumber(number.absolute(value));
+  const prefix = value.sign === -1 ? "-" : "";
+  if (value.infinite || number.isZero(value)) return number.formatNumber(value);
+  const [whole = "", fraction = ""] = text.split(".");
+  const digits = (whole + fraction).replace(/^0+/, "");
+  const power =
+    whole === "0" ? -(fraction.length - fraction.replace(/^0+/, "").length) - 1 : whole.length - 1;
+  if (power >= -4 && power < 6) return prefix + text;
+  const mantissa = digits.replace(/0+$/, "");
+  const tail = mantissa.slice(1);
+  const exponent = `${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+  return `${prefix}${mantissa.charAt(0)}${tail === "" ? "" : `.${tail}`}e${exponent}`;
 }
 
 function numeric(value: Value, verb: Verb): number.Num {

@@ -102,7 +102,6 @@ export const networkFunctions: Readonly<Record<string, BakeFunction>> = {
     params: [prefixParam],
     call: args => {
       const { bits, prefix } = parseNetwork(textOf(args, 0));
-      if (bits !== 32) throw fail("only IPv4 networks have a netmask");
       return stringValue(addressText(mask(bits, prefix), bits));
     },
   },

@@ -85,6 +85,7 @@ export const numberFunctions: Readonly<Record<string, BakeFunction>> = {
     params: [num],
     call: args => {
       const value = numberOf(args, 0);
+      if (!number.isInteger(value)) throw fail("expected a whole number");
       return numberValue(number.numberFromInt(number.isZero(value) ? 0 : value.sign));
     },
   },

@@ -41,6 +41,14 @@ const SPACES = "[\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2
 const LEADING = new RegExp(`^${SPACES}+`, "u");
 const TRAILING = new RegExp(`${SPACES}+$`, "u");
 
+/** Letter by letter, as Go does: a letter whose other case takes several letters stays. */
+function mapLetters(text: string, map: (letter: string) => string): string {
+  return Array.from(text, letter => {
+    const other = map(letter);
+    return [...other].length === 1 ? other : letter;
+  }).join("");
+}
+
 export function strings(value: Value): readonly string[] {
   return (unwrapItems(value) ?? []).map(item => {
     if (item.kind !== "string") throw fail("the list has a null item");
@@ -54,8 +62,8 @@ function bounded(text: string): Value {
 }
 
 export const textFunctions: Readonly<Record<string, BakeFunction>> = {
-  upper: mapText(text => text.toUpperCase()),
-  lower: mapText(text => text.toLowerCase()),
+  upper: mapText(text => mapLetters(text, letter => letter.toUpperCase())),
+  lower: mapText(text => mapLetters(text, letter => letter.toLowerCase())),
   title: mapText(text =>
     text.replace(
       /(^|[^\p{L}\p{N}_'])(\p{L})/gu,
@@ -156,8 +164,13 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
     call: args => {
       const pattern = compileRegex(textOf(args, 1), "gu");
       const template = textOf(args, 2);
+      let matchEnd = -1;
       return bounded(
         textOf(args, 0).replace(pattern, (...parts: unknown[]) => {
+          const at = parts.find(part => typeof part === "number") ?? 0;
+          // Go skips an empty match right after another match.
+          if (parts[0] === "" && at === matchEnd) return "";
+          matchEnd = at + String(parts[0]).length;
           const last = parts[parts.length - 1];
           const named =
             typeof last === "object" && last !== null ? (last as Record<string, string | undefined>) : {};

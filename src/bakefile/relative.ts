@@ -1,0 +1,75 @@
+// Contexts relative to the file that sets them instead of to the working directory
+// (BUILDX_BAKE_FILE_RELATIVE_PATHS of buildx).
+import { pathOf } from "./hcl/walk.ts";
+import { cleanPath, isRemote } from "./path.ts";
+import type { TargetDefinition } from "./evaluate.ts";
+import type { Block } from "./hcl/ast.ts";
+
+/** Folders of the files that set the context and the named contexts of a target. */
+export interface ContextOrigin {
+  readonly fallback: string;
+  readonly context: string | undefined;
+  /** The target whose context is taken over: `context = target.NAME.context`. */
+  readonly reference: string | undefined;
+  readonly contexts: ReadonlyMap<string, string>;
+}
+
+/** What a further block of a target changes. */
+export function extendOrigin(before: ContextOrigin | undefined, block: Block): ContextOrigin {
+  const folder = folderOf(block.headRange.source.name);
+  const context = block.body.attributes.find(one => one.name === "context");
+  const contexts = block.body.attributes.find(one => one.name === "contexts")?.expression;
+  const named = new Map(before?.contexts);
+  if (contexts?.kind === "object") {
+    for (const { key } of contexts.entries)
+      if (key.kind === "literal" && key.value.kind === "string") named.set(key.value.value, folder);
+  } else if (contexts !== undefined) named.set("*", folder);
+  const path = context && pathOf(context.expression);
+  const [reference, attribute] = path?.name === "target" && path.steps.length === 2 ? path.steps : [];
+  return {
+    fallback: folder,
+    context: context === undefined ? before?.context : folder,
+    reference: context === undefined ? before?.reference : attribute === "context" ? reference : undefined,
+    contexts: named,
+  };
+}
+
+export function rebaseTarget(
+  target: TargetDefinition,
+  origins: ReadonlyMap<string, ContextOrigin>,
+): TargetDefinition {
+  const own = origins.get(target.name);
+  if (own === undefined) return target;
+  const other = own.reference === undefined ? undefined : origins.get(own.reference);
+  const base = other === undefined ? own.context : (other.context ?? other.fallback);
+  const { context, contexts } = target.fields;
+  return {
+    ...target,
+    defaultContext: rebase(own.fallback, "."),
+    fields: {
+      ...target.fields,
+      ...(context !== undefined && base !== undefined && { context: rebase(base, context) }),
+      ...(contexts !== undefined && {
+        contexts: Object.fromEntries(
+          Object.entries(contexts).map(([name, path]) => [
+            name,
+            rebase(own.contexts.get(name) ?? own.contexts.get("*") ?? "", path),
+          ]),
+        ),
+      }),
+    },
+  };
+}
+
+function folderOf(name: string): string {
+  if (name === "-" || isRemote(name)) return "";
+  const slash = name.lastIndexOf("/");
+  return slash < 0 ? "." : name.slice(0, slash) || "/";
+}
+
+const SPECIAL = /^(?:cwd:\/\/|target:|docker-image:|oci-layout:\/\/|\/)/;
+
+function rebase(base: string, path: string): string {
+  if (base === "" || path === "" || SPECIAL.test(path) || isRemote(path)) return path;
+  return cleanPath(`${base}/${path}`);
+}
