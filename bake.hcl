@@ -16,13 +16,9 @@ variable "REGISTRY" {
   default     = ""
 }
 
-# Every image is named, so that an archive tells its own tag when it is loaded.
-function "tags" {
+function "tag" {
   params = [name]
-  result = [
-    "${REGISTRY == "" ? "" : "${REGISTRY}/"}${name}:${VERSION}",
-    "${REGISTRY == "" ? "" : "${REGISTRY}/"}${name}:latest",
-  ]
+  result = "${REGISTRY == "" ? "" : "${REGISTRY}/"}${name}:${VERSION}"
 }
 
 # An archive always; a push only when there is somewhere to push to.
@@ -81,7 +77,7 @@ target "image" {
     flavor = ["shell", "carrier"]
   }
   target = flavor
-  tags   = tags(flavor == "shell" ? "llbake" : "llbake-${flavor}")
+  tags   = [tag(flavor == "shell" ? "llbake" : "llbake-${flavor}")]
   output = outputs(flavor == "shell" ? "llbake" : "llbake-${flavor}")
 }
 

@@ -1,5 +1,5 @@
 // Which files matter to a watcher, and whether a path is among them.
-import { relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { compileIgnore } from "../pattern/ignore.ts";
 
 export interface WatchInputs {
@@ -30,7 +30,8 @@ export interface InputMatcher {
 export function createInputMatcher({ contexts, files, outputs }: WatchInputs): InputMatcher {
   const singles = new Set(files);
   const compiled = contexts.map(({ path, ignore }) => ({ path, ignore: compileIgnore(ignore) }));
-  const isOutput = (path: string): boolean => outputs.some(output => contains(output, path));
+  const isOutput = (path: string): boolean =>
+    outputs.some(output => contains(output, path) || path.startsWith(stagingPrefix(output)));
   const below = (root: string, path: string): string => relative(root, path).split(sep).join("/");
   return {
     isInput(path) {
@@ -56,6 +57,11 @@ export function createInputMatcher({ contexts, files, outputs }: WatchInputs): I
       });
     },
   };
+}
+
+/** Exporters complete an output in a hidden neighbour of such a name before one rename shows it. */
+function stagingPrefix(output: string): string {
+  return join(dirname(output), `.${basename(output)}.llbake-`);
 }
 
 /** Whether a path is a directory's own or below it. */

@@ -21,6 +21,12 @@ test("the demo", async t => {
     assert.equal(packed.length, 1);
   });
 
+  await t.test("executes nothing the second time", async () => {
+    const { stderr } = await bakeOk(["--progress=rawjson"], { ...project, env });
+    const executed = executedSteps(stderr).filter(({ name }) => /RUN|COPY|WORKDIR/.test(name));
+    assert.deepEqual(executed, []);
+  });
+
   await t.test("checks the package in a container", async () => {
     const { stderr } = await bakeOk(["--progress=rawjson", "--no-cache", "test"], { ...project, env });
     const logs = stepsOf(stderr).map(step => step.log);
@@ -43,12 +49,6 @@ test("the demo", async t => {
   await t.test("writes archives that skopeo reads", () => {
     assert.equal(labelsOf(project, "llbake")["org.opencontainers.image.title"], "llbake");
     assert.equal(labelsOf(project, "llbake-carrier")["org.opencontainers.image.version"], "0.1.0");
-  });
-
-  await t.test("executes nothing the second time", async () => {
-    const { stderr } = await bakeOk(["--progress=rawjson"], { ...project, env });
-    const executed = executedSteps(stderr).filter(({ name }) => /RUN|COPY|WORKDIR/.test(name));
-    assert.deepEqual(executed, []);
   });
 
   await t.test("fails its check when the package carries another version", async () => {

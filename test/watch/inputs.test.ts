@@ -28,6 +28,9 @@ test("files outside all contexts are no input unless they are named", () => {
 test("what the build writes is no input", () => {
   assert.equal(matcher.isInput("/w/lib/out/bin/app"), false);
   assert.equal(matcher.isInput("/w/lib/outer"), true);
+  // An output is made in a hidden neighbour and then renamed.
+  assert.equal(matcher.isInput("/w/lib/.out.llbake-12ab/bin/app"), false);
+  assert.equal(matcher.isInput("/w/lib/.out.llbake"), true);
 });
 
 test("folders in which nothing can be an input are not watched, others are", () => {
