@@ -230,6 +230,7 @@ class Target {
   #makeDirectory(target: string, existing: Stats | undefined, header: TarHeader): void {
     if (existing !== undefined && !existing.isDirectory()) this.#remove(target, existing);
     if (existing?.isDirectory() !== true) mkdirSync(target, 0o700);
+    else this.#dropXattrs(target, header);
     this.#describeDirectory(target, header);
   }
 
@@ -267,6 +268,13 @@ class Target {
       if (failure === "ENOSPC")
         throw Object.assign(new Error("no space for an extended attribute"), { code: failure });
       this.#skip(`attribute ${name} of "${header.name}"`);
+    }
+  }
+
+  /** A directory that stays takes over the entry's attributes, so what the entry does not have must go. */
+  #dropXattrs(target: string, header: TarHeader): void {
+    for (const { name } of this.#xattrs.read(target, isPortableXattr)) {
+      if (!header.xattrs.some(wanted => wanted.name === name)) this.#xattrs.remove(target, name);
     }
   }
 

@@ -73,7 +73,7 @@ export function compressStream(
         options.signal,
       );
     case "zstd": {
-      const level = Reflect.get(zlib.constants, "ZSTD_c_compressionLevel");
+      const level: unknown = Reflect.get(zlib.constants, "ZSTD_c_compressionLevel");
       const params = typeof level === "number" ? { [level]: options.level ?? ZSTD_LEVEL } : {};
       return through(
         source,
@@ -101,11 +101,11 @@ export async function* decompressStream(
   let size = 0;
   let ended = false;
   while (size < 4 && !ended) {
-    const { done, value } = await iterator.next();
-    if (done === true) ended = true;
+    const next = await iterator.next();
+    if (next.done === true) ended = true;
     else {
-      head.push(value);
-      size += value.length;
+      head.push(next.value);
+      size += next.value.length;
     }
   }
   const whole: AsyncIterable<Uint8Array> = rejoin(head, iterator, ended);
@@ -139,9 +139,9 @@ async function* rejoin(
   try {
     yield* head;
     while (!ended) {
-      const { done, value } = await rest.next();
-      if (done === true) return;
-      yield value;
+      const next = await rest.next();
+      if (next.done === true) return;
+      yield next.value;
     }
   } finally {
     await rest.return?.();

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { readlinkSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
+import { hasWildcard } from "../pattern/wildcard.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { createFileHasher, type StatCache } from "./filehash.ts";
 import { splitDevice } from "./mknod.ts";
@@ -39,6 +40,13 @@ export interface ContentHash {
   readonly parts: readonly { readonly label: string; readonly value: string }[];
 }
 
+interface Record {
+  readonly label: string;
+  readonly head: string;
+  readonly body: string | Promise<string>;
+  readonly tail: string;
+}
+
 /** Explanations longer than this help nobody and would bloat cache records. */
 const MAX_PARTS = 256;
 const NO_XATTRS: readonly Xattr[] = [];
@@ -57,31 +65,32 @@ export async function hashPaths(
   const view = createTreeView(root, filter);
   const xattrs = resetOwner ? undefined : await loadXattrs();
   const hasher = createFileHasher({ statCache, signal });
-  const records: { label: string; head: string; body: string | Promise<string>; tail: string }[] = [];
-  const later: Promise<unknown>[] = [];
-
-  for (const [index, selector] of selectors.entries()) {
-    const matches = matchSources(view, selector.path, selector);
-    if (matches.length === 0 && !selector.wildcard) {
-      throw new BakeError("file-operation", `"${selector.path === "" ? "/" : selector.path}" does not exist`);
-    }
-    const rules = compileRules(selector.includePatterns, selector.excludePatterns);
-    for (const match of matches) {
-      // The name of a path given literally is part of the step's own definition; that of a wildcard's match is not.
-      const name = selector.wildcard ? match.named : "";
-      for await (const entry of walkTree(view, { signal, start: match.found, rules })) {
-        if (entry.kind === "socket") continue;
-        const shown = [match.named, entry.path].filter(part => part !== "").join("/") || "/";
-        const body = bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, shown), shown);
-        if (typeof body !== "string") later.push(body);
-        const { head, tail } = describe(entry, resetOwner, xattrs);
-        records.push({ label: shown, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
+  const records: Record[] = [];
+  try {
+    for (const [index, selector] of selectors.entries()) {
+      const isPattern = selector.wildcard && hasWildcard(selector.path);
+      const matches = matchSources(view, selector.path, selector);
+      if (matches.length === 0 && !isPattern) throw missingPath(selector.path);
+      const rules = compileRules(selector.includePatterns, selector.excludePatterns);
+      for (const match of matches) {
+        // A copy is named after the last element: that of a literal path is part of the step's own definition, that
+        // of a pattern's match is known only here. The directories before it have no influence.
+        const name = isPattern ? match.named.slice(match.named.lastIndexOf("/") + 1) : "";
+        for await (const entry of walkTree(view, { signal, start: match.found, rules })) {
+          if (entry.kind === "socket") continue;
+          const label = [match.named, entry.path].filter(part => part !== "").join("/") || "/";
+          const body = bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, label), label);
+          // Awaited below; until then a failure must not count as unnoticed.
+          if (typeof body !== "string") body.catch(() => undefined);
+          const { head, tail } = describe(entry, resetOwner, xattrs);
+          records.push({ label, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
+        }
       }
     }
+  } finally {
+    // Also on failure: nothing of this call still runs afterwards.
+    await Promise.allSettled(records.flatMap(({ body }) => (typeof body === "string" ? [] : [body])));
   }
-  const settled = await Promise.allSettled(later);
-  const failed = settled.find(result => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
 
   const digester = createDigester();
   const digests: { readonly label: string; readonly value: string }[] = [];
@@ -92,6 +101,10 @@ export async function hashPaths(
     digests.push({ label, value: createHash("sha256").update(record).digest("hex").slice(0, 32) });
   }
   return { digest: digester.digest(), parts: summarise(digests) };
+}
+
+function missingPath(path: string): BakeError {
+  return new BakeError("file-operation", `"${path === "" ? "/" : path}" does not exist`);
 }
 
 function describe(

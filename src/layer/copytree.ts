@@ -16,13 +16,16 @@ import {
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
+import { applyLayer } from "./apply.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { makeDirectories, type Owner } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
 import { cleanPath, relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
+import { type ModeChange, parseModeChange } from "./modestring.ts";
 import { createSlicer } from "./slice.ts";
 import { matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
+import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
@@ -39,6 +42,8 @@ export interface CopyOptions {
   readonly owner?: Owner | undefined;
   /** Permission bits of everything copied and made; default is the mode of the source. */
   readonly mode?: number | undefined;
+  /** The same as a symbolic change (`u+x`) of the source's mode; goes before `mode`. */
+  readonly modeStr?: string | undefined;
   /** Whether a symlink named as the source is followed (inside its root). */
   readonly followSymlink: boolean;
   /** Whether a directory's content is copied, not the directory itself. */
@@ -52,6 +57,8 @@ export interface CopyOptions {
   readonly excludePatterns?: readonly string[] | undefined;
   /** Time of everything copied and made, nanoseconds since the epoch; default is the time of the source. */
   readonly timestampNs?: bigint | undefined;
+  /** Whether source files that are archives are extracted into the destination instead (ADD). */
+  readonly attemptUnpack?: boolean;
   /** Whether what is in the way is removed although it is of another kind. */
   readonly alwaysReplace?: boolean;
   /** What of the source tree is visible at all. */
@@ -82,7 +89,10 @@ export async function copyInto(options: CopyOptions): Promise<void> {
   }
   if (!options.createDestPath) expectParent(options);
   const copier = new Copier(options, view, await loadXattrs(), await loadMakeNode(), await loadSetTimes());
-  for (const match of matches) await copier.copy(match.named, match.found);
+  for (const match of matches) {
+    if (options.attemptUnpack === true && (await copier.unpack(match.named, match.found))) continue;
+    await copier.copy(match.named, match.found);
+  }
 }
 
 function expectParent({ destRoot, dest }: CopyOptions): void {
@@ -110,6 +120,7 @@ class Copier {
   readonly #xattrs: Xattrs;
   readonly #makeNode: MakeNode;
   readonly #setTimes: SetTimes;
+  readonly #mode: ModeChange | undefined;
   /** Where the first name of a file with several names went, by device and inode. */
   readonly #links = new Map<string, string>();
 
@@ -120,6 +131,26 @@ class Copier {
     this.#xattrs = xattrs;
     this.#makeNode = makeNode;
     this.#setTimes = setTimes;
+    const { mode, modeStr } = options;
+    this.#mode =
+      modeStr !== undefined ? parseModeChange(modeStr) : mode !== undefined ? () => mode & 0o7777 : undefined;
+  }
+
+  /** Extracts a source that is an archive; false when it is something else. */
+  async unpack(named: string, found: string): Promise<boolean> {
+    const { destRoot, dest, owner, timestampNs, signal } = this.#options;
+    const source = under(this.#view.root, found);
+    if (!lstatSync(source).isFile()) return false;
+    const archive = await openArchive(source, signal);
+    if (archive === undefined) return false;
+    try {
+      const target = resolveInRoot(destRoot, dest, { followLast: true });
+      makeDirectories(destRoot, target, { mode: DIRECTORY_MODE, owner, timestampNs }, this.#setTimes);
+      await applyLayer(archive, target, { signal, owner, whiteouts: false });
+      return true;
+    } catch (thrown) {
+      throw fileFailure(`extract "${named}" to`, dest, thrown);
+    }
   }
 
   async copy(named: string, found: string): Promise<void> {
@@ -270,13 +301,13 @@ class Copier {
 
   #describe(entry: WalkEntry, target: string): void {
     const { stats, kind } = entry;
-    const { owner, resetOwner, mode } = this.#options;
+    const { owner, resetOwner } = this.#options;
+    const oldMode = Number(stats.mode & 0o7777n);
     const uid = owner?.uid ?? (resetOwner === true ? 0 : Number(stats.uid));
     const gid = owner?.gid ?? (resetOwner === true ? 0 : Number(stats.gid));
     if (process.geteuid?.() === 0) lchownSync(target, uid, gid);
     // After the owner, because changing that drops the setuid bit and capabilities.
-    if (kind !== "symlink")
-      chmodSync(target, mode === undefined ? Number(stats.mode & 0o7777n) : mode & 0o7777);
+    if (kind !== "symlink") chmodSync(target, this.#mode?.(oldMode, kind === "directory") ?? oldMode);
     if (resetOwner !== true) {
       for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
         this.#xattrs.set(target, name, value);

@@ -129,7 +129,6 @@ function octal(block: Buffer, at: number, width: number, value: number): void {
 }
 
 function isAscii(text: string): boolean {
-  // eslint-disable-next-line no-control-regex -- exactly the ASCII range without NUL is meant
   return /^[\x01-\x7f]*$/.test(text);
 }
 
@@ -404,8 +403,9 @@ class BlockReader implements AsyncIterable<Buffer> {
 
   async #next(): Promise<boolean> {
     for (;;) {
-      const { done, value } = await this.#source.next();
-      if (done === true) return false;
+      const next = await this.#source.next();
+      if (next.done === true) return false;
+      const { value } = next;
       if (value.length === 0) continue;
       this.#chunk = Buffer.isBuffer(value)
         ? value

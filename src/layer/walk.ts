@@ -55,6 +55,7 @@ export async function* walkTree(
   view: TreeView,
   { signal, start = "", rules = openRules }: WalkOptions = {},
 ): AsyncGenerator<WalkEntry, void, void> {
+  signal?.throwIfAborted();
   const slicer = createSlicer(signal);
   const absolute = under(view.root, start);
   const stats = lstat(absolute);
