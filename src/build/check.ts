@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
-import { frontendOptions } from "./options.ts";
+import { limitOptions, platformsOf } from "./options.ts";
 import { checkOutputs, type OutputFacts } from "./outputs.ts";
 import type { BuildTarget } from "./target.ts";
 
@@ -24,7 +24,8 @@ export function checkTarget(target: BuildTarget, facts: CheckFacts): void {
       );
     }
   }
-  frontendOptions(target, facts.platform);
+  platformsOf(target, facts.platform);
+  limitOptions(target);
   checkSecrets(target, facts);
   checkSsh(target, facts);
   checkOutputs(target, facts);

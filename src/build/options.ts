@@ -1,6 +1,7 @@
 // The options of dockerfile.v0 that follow from a target's attributes alone (buildx: toSolveOpt).
 import { isIP } from "node:net";
 import { BakeError } from "../diagnostic/error.ts";
+import { didYouMean } from "../diagnostic/suggest.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 import { parseSizeBytes } from "./sizes.ts";
 import type { BuildTarget } from "./target.ts";
@@ -28,7 +29,7 @@ export function frontendOptions(target: BuildTarget, host: Platform): Record<str
 /** The platforms asked for, without repetition; empty when the target leaves the choice to the builder. */
 export function platformsOf(target: BuildTarget, host: Platform): readonly Platform[] {
   const byName = new Map<string, Platform>();
-  for (const text of target.platforms) {
+  for (const text of target.platforms.flatMap(entry => entry.split(","))) {
     const platform = text === "local" ? host : parsePlatform(text, host);
     byName.set(formatPlatform(platform), platform);
   }
@@ -43,15 +44,16 @@ function networkOptions({ name, network }: BuildTarget): Record<string, string> 
   });
 }
 
-function limitOptions({ name, shmSize, ulimits, resources }: BuildTarget): Record<string, string> {
+/** Limits of steps: shared memory, ulimits, cgroup resources. @throws BakeError "bake-schema" */
+export function limitOptions({ name, shmSize, ulimits, resources }: BuildTarget): Record<string, string> {
   const options: Record<string, string> = {};
   const what = (attribute: string): string => `${attribute} of target "${name}"`;
   if (shmSize !== "") {
     const sizeBytes = parseSizeBytes(shmSize, what("shm-size"));
     if (sizeBytes > 0) options["shm-size"] = String(sizeBytes);
   }
-  if (ulimits.length > 0)
-    options["ulimit"] = ulimits.map(text => ulimitEntry(text, what("ulimit"))).join(",");
+  const limits = new Map(ulimits.map(text => ulimitEntry(text, what("ulimit"))));
+  if (limits.size > 0) options["ulimit"] = [...limits.values()].sort().join(",");
   for (const [key, value] of Object.entries(resources)) {
     if (value === "" || value === "0") continue;
     const isSize = key === "memory" || key === "memory-swap";
@@ -61,12 +63,22 @@ function limitOptions({ name, shmSize, ulimits, resources }: BuildTarget): Recor
   return options;
 }
 
-/** `nofile=1024:2048`; a single value is both limits. Sorted and checked by the frontend, completed here. */
-function ulimitEntry(text: string, what: string): string {
-  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
-  if (match === null)
-    throw new BakeError("bake-schema", `invalid ${what} "${text}"`, { hint: `expected "name=soft:hard"` });
-  return `${match[1]}=${match[2]}:${match[3] ?? match[2]}`;
+const ULIMITS =
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
+    " ",
+  );
+
+/** `nofile=1024:2048` by its name; a single value is both limits, -1 is no limit. */
+function ulimitEntry(text: string, what: string): readonly [string, string] {
+  const [, name = "", soft = "", hard = soft] = /^([^=]*)=(-?\d+)(?::(-?\d+))?$/.exec(text) ?? [];
+  const invalid = (hint: string | undefined): BakeError =>
+    new BakeError("bake-schema", `invalid ${what} "${text}"`, { hint });
+  if (soft === "") throw invalid(`expected "name=soft:hard"`);
+  if (!ULIMITS.includes(name))
+    throw invalid(didYouMean(name, ULIMITS) ?? `the limits are ${ULIMITS.join(", ")}`);
+  if (hard !== "-1" && (soft === "-1" || Number(soft) > Number(hard)))
+    throw invalid("the soft limit must not be above the hard one");
+  return [name, `${name}=${soft}:${hard}`];
 }
 
 function hostEntries({ name }: BuildTarget, host: string, ips: string): readonly string[] {

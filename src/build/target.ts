@@ -55,7 +55,7 @@ export function buildTarget(target: ResolvedTarget): BuildTarget {
     platforms: target.platforms ?? [],
     outputs: target.output ?? [],
     secrets: (target.secret ?? []).map(({ id, src, env }) => ({
-      id: id || env || src,
+      id,
       ...(src && { src }),
       ...(env && { env }),
     })),

@@ -2,6 +2,7 @@
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { renderDiagnostics } from "../diagnostic/render.ts";
+import { chooseProgressMode } from "../progress/renderer.ts";
 import type { BakeFlags } from "./bakecommand.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
 import type { CommandContext } from "./program.ts";
@@ -13,6 +14,8 @@ export async function runBake(
   context: CommandContext,
 ): Promise<number> {
   const { environment } = context;
+  // A wrong mode is told even when nothing will be shown in it.
+  chooseProgressMode(flags.progress ?? environment.env["BUILDKIT_PROGRESS"] ?? "", environment.stderr);
   const listed =
     flags.list ??
     (flags.listTargets === true ? "targets" : flags.listVariables === true ? "variables" : undefined);

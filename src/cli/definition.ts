@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { isRemote } from "../bakefile/path.ts";
 import { type BakeDocument, loadBakeFiles } from "../bakefile/load.ts";
 import { parseBoolText, parseCsvFields } from "../bakefile/csv.ts";
+import { parsePolicy } from "../bakefile/entry.ts";
 import { type ResolvedBake, resolveTargets } from "../bakefile/resolve.ts";
 import { checkTarget } from "../build/check.ts";
 import { type BuildTarget, buildTarget } from "../build/target.ts";
@@ -53,10 +54,11 @@ export async function loadDefinition(
     });
   }
   checkEntitlements(flags.allow);
-  const overrides = [...flags.set, ...overridesFromFlags(flags)];
+  const policies = policyOverrides(flags.policy ?? []);
+  const overrides = [...flags.set, ...overridesFromFlags(flags), ...policies.overrides];
   const { document, warnings } = await loadDocument(flags, environment);
   const resolution = resolveTargets(document, { targets: names, overrides });
-  const resolved = expectValue(resolution);
+  const resolved = policies.disabled ? withoutPolicies(expectValue(resolution)) : expectValue(resolution);
   const targets = [...resolved.targets.values()].map(buildTarget);
   const facts = {
     cwd: environment.cwd,
@@ -90,7 +92,6 @@ function overridesFromFlags(flags: DefinitionFlags): readonly string[] {
     ...(flags.pull === undefined ? [] : [`*.pull=${flags.pull}`]),
     ...(flags.sbom ? [`*.attest=${attestation("sbom", flags.sbom)}`] : []),
     ...(flags.provenance ? [`*.attest=${attestation("provenance", flags.provenance)}`] : []),
-    ...(flags.policy ?? []).map(policy => `*.policy+=${policy}`),
   ];
 }
 
@@ -110,4 +111,39 @@ function callName(text: string): string {
 function attestation(type: string, value: string): string {
   const enabled = parseBoolText(value);
   return enabled === undefined ? `type=${type},${value}` : `type=${type},disabled=${!enabled}`;
+}
+
+interface PolicyFlags {
+  readonly overrides: readonly string[];
+  /** Every target's policy is off. */
+  readonly disabled: boolean;
+}
+
+/** @throws BakeError "usage" for what only a bake file may say */
+function policyOverrides(flags: readonly string[]): PolicyFlags {
+  const entries = flags.map(parsePolicy);
+  if (entries.some(({ files, reset }) => files.length > 0 || reset)) {
+    throw new BakeError("usage", "--policy takes no filename and no reset", {
+      hint: "policies are composed in the bake file",
+    });
+  }
+  const disabled = entries.some(entry => entry.disabled);
+  if (
+    disabled &&
+    (entries.length > 1 ||
+      entries.some(({ strict, logLevel }) => strict !== undefined || logLevel !== undefined))
+  ) {
+    throw new BakeError("usage", "--policy disabled=true stands alone", {
+      hint: "leave the other policy options out",
+    });
+  }
+  return { overrides: disabled ? [] : flags.map(flag => `*.policy+=${flag}`), disabled };
+}
+
+function withoutPolicies(resolved: ResolvedBake): ResolvedBake {
+  const policy = [{ files: [], reset: false, disabled: true, strict: undefined, logLevel: undefined }];
+  return {
+    ...resolved,
+    targets: new Map([...resolved.targets].map(([name, target]) => [name, { ...target, policy }])),
+  };
 }
