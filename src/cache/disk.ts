@@ -103,7 +103,9 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): CacheS
       await refreshed();
       return { id };
     },
-    link: async (key, record) => void (await linkAll([key], record)),
+    async link(key, record) {
+      await linkAll([key], record);
+    },
     async previousParts({ digest, name }) {
       await refreshed();
       return partsByVertex.get(digest) ?? partsByName.get(name);

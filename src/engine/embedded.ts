@@ -47,11 +47,11 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
   return {
     lower: async (requests, context) => {
       await using run = createRun(await worker(), options, context);
-      return lowerRequests(requests, run.host, context.signal);
+      return await lowerRequests(requests, run.host, context.signal);
     },
     solve: async (requests, context) => {
       await using run = createRun(await worker(), options, context);
-      return run.solve(requests);
+      return await run.solve(requests);
     },
     async [Symbol.asyncDispose]() {
       const open = await opened?.catch(() => undefined);
@@ -100,7 +100,7 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));
     await using tree = outcome && (await openTree(resultOf(outcome), worker));
     if (tree === undefined) return undefined;
-    return readFile(resolveInRoot(tree.root, path, { followLast: true })).catch(() => undefined);
+    return await readFile(resolveInRoot(tree.root, path, { followLast: true })).catch(() => undefined);
   };
   const host = createFrontendHost({ session, images: worker.images, readSolved });
 

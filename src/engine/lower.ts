@@ -27,7 +27,7 @@ export async function lowerRequests(
   };
   const settled = await Promise.allSettled(requests.map(request => lowered(request.name)));
   return settled.map(outcome => {
-    if (outcome.status === "rejected") throw outcome.reason;
+    if (outcome.status === "rejected") throw BakeError.from(outcome.reason);
     return outcome.value;
   });
 }

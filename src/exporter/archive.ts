@@ -89,7 +89,9 @@ function layoutEntries(
   family: MediaFamily,
 ): readonly Entry[] {
   const entries = new Map<string, Entry>();
-  const add = (entry: Entry): void => void (entries.has(entry.name) || entries.set(entry.name, entry));
+  const add = (entry: Entry): void => {
+    if (!entries.has(entry.name)) entries.set(entry.name, entry);
+  };
   for (const { layers } of image.images) {
     for (const { descriptor } of layers)
       add({ name: blobName(descriptor.digest), content: { blob: descriptor.digest, size: descriptor.size } });

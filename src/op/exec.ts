@@ -64,7 +64,7 @@ export const execBinding: OpBinding<"exec"> = {
     );
     const valid = meta.validExitCodes.length === 0 ? [0] : meta.validExitCodes;
     if (!valid.includes(exitCode)) throw commandFailed(meta.args, exitCode);
-    return mounts.commit();
+    return await mounts.commit();
   },
 };
 

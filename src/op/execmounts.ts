@@ -121,7 +121,7 @@ async function openBind(
 }
 
 async function expectExists(file: string, message: string): Promise<void> {
-  await stat(file).catch(cause => {
+  await stat(file).catch((cause: unknown) => {
     throw new BakeError("file-missing", message, { cause });
   });
 }

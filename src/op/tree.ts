@@ -61,7 +61,7 @@ export async function snapshotOf(
         resetOwner: true,
         signal,
       });
-      return active.commit();
+      return await active.commit();
     }
   }
 }
@@ -86,7 +86,7 @@ async function contentKeyOf(
   await using tree = await openTree(ref, worker);
   if (tree === undefined) return { digest: digestOf("scratch") };
   const { local } = tree;
-  if (local === undefined) return hashPaths(tree.root, selectors, undefined, { signal });
+  if (local === undefined) return await hashPaths(tree.root, selectors, undefined, { signal });
   try {
     return await hashPaths(tree.root, selectors, local, {
       signal,

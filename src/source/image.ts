@@ -43,7 +43,7 @@ async function pinImage(
   const digest = reference.digest ?? (await resolve(signal)).digest;
   return {
     parts: [
-      { label: "base image", value: digest, shown: `${formatReference({ ...reference, digest })}` },
+      { label: "base image", value: digest, shown: formatReference({ ...reference, digest }) },
       { label: "platform", value: formatPlatform(request.platform), shown: formatPlatform(request.platform) },
     ],
     fetch: async context => pull(reference, await resolve(context.signal), deps, context),

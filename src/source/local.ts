@@ -1,5 +1,6 @@
 // `local://NAME`: a directory lent by the session, read in place. Nothing is copied here: consumers are keyed by the
 // content of what they read, so the source itself is volatile.
+import { realpath } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Session } from "../session/session.ts";
 import type { PinnedSource, SourceBinding, SourceRequest } from "./source.ts";
@@ -9,16 +10,23 @@ export interface LocalSourceDeps {
 }
 
 export function createLocalSource(deps: LocalSourceDeps): SourceBinding {
-  return { pool: "free", pin: request => Promise.resolve(pinLocal(request, deps)) };
+  return { pool: "free", pin: request => pinLocal(request, deps) };
 }
 
-function pinLocal({ locator, attrs }: SourceRequest, { session }: LocalSourceDeps): PinnedSource {
-  const root = session.localDir(locator, attrs["local.session"] ?? "");
-  if (root === undefined) {
+async function pinLocal(
+  { locator, attrs }: SourceRequest,
+  { session }: LocalSourceDeps,
+): Promise<PinnedSource> {
+  const lent = session.localDir(locator, attrs["local.session"] ?? "");
+  if (lent === undefined) {
     throw new BakeError("file-missing", `no local folder named "${locator}" was given to this build`, {
       hint: `give it with --local ${locator}=FOLDER`,
     });
   }
+  // The folder itself may be reached through links; what is in it is read link by link.
+  const root = await realpath(lent).catch((cause: unknown) => {
+    throw new BakeError("file-missing", `cannot read the folder "${lent}" (local "${locator}")`, { cause });
+  });
   const tree = {
     root,
     excludePatterns: patternList(attrs["local.excludepatterns"], "local.excludepatterns") ?? [],

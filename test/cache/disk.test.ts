@@ -44,7 +44,7 @@ async function openHarness(): Promise<DiskHarness> {
     async readResult(ref) {
       assert.equal(ref.tag, "snapshot");
       await using tree = await current.snapshots.view(ref.id);
-      return readFile(path.join(tree.root, "text"), "utf8");
+      return await readFile(path.join(tree.root, "text"), "utf8");
     },
     release: () => Promise.resolve(),
     reopen: async () => (await enter()).store,
