@@ -120,12 +120,12 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     }
     if (node.claims === 0 && state.tag === "gathering") dispatch(node, { type: "abandoned" });
     else for (const request of requests) perform(node, request);
-    // Later, as a result may be wanted at once: giving up the inputs in between would abort them.
-    if (isIdle(node.state) && node.holding) enqueue({ node, event: "rest", attempt: node.attempt });
     if (event.type === "abandoned") {
       node.slow = node.prefetched = false;
       wantAgain(node);
     }
+    // Later, as a result may be wanted at once: giving up the inputs in between would abort them.
+    if (isIdle(node.state) && node.holding) enqueue({ node, event: "rest", attempt: node.attempt });
   }
 
   function perform(node: Node<R>, request: EdgeRequest): void {
@@ -194,14 +194,13 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       if (event !== undefined && (attempt === node.attempt || OUTLIVES_ABORT.has(event.type)))
         dispatch(node, event);
       if (node.running > 0) return;
-      if (node.voided) {
-        node.voided = false;
-        dispatch(node, { type: "abandoned" });
-      }
-      if (node.running > 0) return;
       const waiting = unwinding.get(node);
       unwinding.delete(node);
+      // Told before it starts again for others who want it: those who left do not wait for that.
       for (const tell of waiting ?? []) tell();
+      if (!node.voided) return;
+      node.voided = false;
+      dispatch(node, { type: "abandoned" });
     };
     call.then(
       value => ended(answer(value)),

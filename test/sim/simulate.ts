@@ -21,6 +21,7 @@ import {
   createFacts,
   createOracle,
   createSpecs,
+  executionOf,
   valueOf,
   valueOfSource,
 } from "./world.ts";
@@ -322,7 +323,7 @@ function createProcess(life: Life, run: Run, index: number): Process {
             throw new Error(`exec ${spec.id}`);
           }
           finished.set(spec, 1);
-          if (run.forced.has(spec)) bump(facts.epoch, spec.id);
+          if (run.forced.has(spec)) bump(facts.epoch, executionOf(facts, spec, seen));
           life.executed++;
           if (spec.volatile) return Array.from({ length: spec.outputs }, () => give(undefined, spec));
           return Array.from({ length: spec.outputs }, (_, output) =>

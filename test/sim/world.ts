@@ -29,10 +29,11 @@ export interface Spec {
 export interface Facts {
   /** Edits of the definition, by `work`. */
   readonly revision: Map<number, number>;
-  /** Versions of the fields of volatile sources, and counts of forced executions, by spec. */
+  /** Versions of the fields of volatile sources, by spec. */
   readonly versionA: Map<number, number>;
   readonly versionB: Map<number, number>;
-  readonly epoch: Map<number, number>;
+  /** Forced executions by what was executed: forcing a step says nothing about the same step on other inputs. */
+  readonly epoch: Map<string, number>;
 }
 
 export interface WorldOptions {
@@ -101,7 +102,7 @@ export function createFacts(): Facts {
   return { revision: new Map(), versionA: new Map(), versionB: new Map(), epoch: new Map() };
 }
 
-export function bump(counts: Map<number, number>, id: number): void {
+export function bump<K>(counts: Map<K, number>, id: K): void {
   counts.set(id, (counts.get(id) ?? 0) + 1);
 }
 
@@ -131,24 +132,19 @@ export function valueOfSource({ versionA, versionB }: Facts, { id }: Spec): Valu
   return { a: `a${id}.${versionA.get(id) ?? 0}`, b: `b${id}.${versionB.get(id) ?? 0}` };
 }
 
-export function valueOf(
-  { revision, epoch }: Facts,
-  spec: Spec,
-  output: number,
-  inputs: readonly Value[],
-): Value {
+export function valueOf(facts: Facts, spec: Spec, output: number, inputs: readonly Value[]): Value {
+  const execution = executionOf(facts, spec, inputs);
+  const epoch = spec.impure ? (facts.epoch.get(execution) ?? 0) : 0;
+  const digest = digestOf(JSON.stringify([execution, epoch, output])).slice(7, 23);
+  return { a: spec.collapses ? `c${parseInt(digest.slice(0, 4), 16) % 2}` : digest, b: digest };
+}
+
+/** What a step does, with what it sees of its inputs. */
+export function executionOf({ revision }: Facts, spec: Spec, inputs: readonly Value[]): string {
   const seen = spec.inputs.map((input, i) =>
     input.byContent ? inputs[i]?.a : `${inputs[i]?.a}+${inputs[i]?.b}`,
   );
-  const text = JSON.stringify([
-    spec.work,
-    revision.get(spec.work) ?? 0,
-    spec.impure ? (epoch.get(spec.id) ?? 0) : 0,
-    output,
-    seen,
-  ]);
-  const digest = digestOf(text).slice(7, 23);
-  return { a: spec.collapses ? `c${parseInt(digest.slice(0, 4), 16) % 2}` : digest, b: digest };
+  return JSON.stringify([spec.work, revision.get(spec.work) ?? 0, seen]);
 }
 
 /** As LLB has it: over the definition of the step and the digests of its inputs. */
