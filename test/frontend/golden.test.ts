@@ -22,7 +22,10 @@ for (const name of readdirSync(root).sort()) {
   test(`golden Dockerfile "${name}"`, async () => {
     const read = (file: string): string => readFileSync(join(root, name, file), "utf8");
     const request: Request = JSON.parse(read("request.json")) as Request;
-    const data: HostData = { ...request, files: { "dockerfile/Dockerfile": read("Dockerfile"), ...request.files } };
+    const data: HostData = {
+      ...request,
+      files: { "dockerfile/Dockerfile": read("Dockerfile"), ...request.files },
+    };
     const actual = `${JSON.stringify(await outcome(data, request), undefined, 2)}\n`;
     if (process.env["UPDATE"] === "1") writeFileSync(join(root, name, "expected.json"), actual);
     assert.equal(actual, read("expected.json"));
@@ -55,7 +58,9 @@ function stepsOf({ def, metadata, locations }: Definition): unknown[] {
       digest,
       kind: op.kind,
       ...(op.kind === "source" && { source: op.spec.identifier }),
-      ...(metadata.get(digest)?.description && { name: metadata.get(digest)?.description?.["llb.customname"] }),
+      ...(metadata.get(digest)?.description && {
+        name: metadata.get(digest)?.description?.["llb.customname"],
+      }),
       ...(lines && { lines }),
     };
   });

@@ -56,6 +56,9 @@ export async function lower(
 }
 
 /** Lowers a single Dockerfile. */
-export function lowerText(dockerfile: string, request: Partial<FrontendRequest> = {}): Promise<FrontendResult> {
+export function lowerText(
+  dockerfile: string,
+  request: Partial<FrontendRequest> = {},
+): Promise<FrontendResult> {
   return lower({ files: { "dockerfile/Dockerfile": dockerfile } }, request);
 }

@@ -32,7 +32,7 @@ export const frontend: Frontend = {
     const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(place.dockerfile);
     const source: Source = { name: place.filename, text };
     checkSyntax(syntaxRequest(request, text), source);
-    const lint = given.lint ?? fileLint(text);
+    const lint = given.lint ?? fileLint(source);
     const parsed = parseDockerfile(source, parseOptions);
     if (parsed.value === undefined || hasErrors(parsed.diagnostics))
       throw BakeError.ofDiagnostics(parsed.diagnostics);
@@ -91,11 +91,15 @@ function checkSyntax(syntax: SyntaxRequest | undefined, source: Source): void {
   });
 }
 
-function fileLint(text: string): LintOptions {
-  const options = parseLintOptions(findDirective(text, "check")?.value ?? "");
-  if (typeof options === "string")
-    throw new BakeError("dockerfile-syntax", `the check directive is wrong: ${options}`);
-  return options;
+function fileLint(source: Source): LintOptions {
+  const directive = findDirective(source.text, "check");
+  const options = parseLintOptions(directive?.value ?? "");
+  if (typeof options !== "string") return options;
+  const line = directive?.line ?? 1;
+  throw new BakeError("dockerfile-syntax", `the check directive is wrong: ${options}`, {
+    range: rangeOfLines(source, line, line),
+    hint: "write for example check=skip=JSONArgsRecommended;error=true",
+  });
 }
 
 interface BuildPlace {

@@ -5,39 +5,24 @@ import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
 import type { Definition, SourceInfo } from "../../llb/definition.ts";
 import { marshal } from "../../llb/marshal.ts";
-import { image, scratch, type State } from "../../llb/state.ts";
+import type { State } from "../../llb/state.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
-import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
 import { compileIgnore } from "../../pattern/ignore.ts";
 import type { FrontendHost, FrontendRequest } from "../frontend.ts";
 import { syntaxError } from "./arguments.ts";
+import { resolveBases } from "./base.ts";
 import { findContext } from "./context.ts";
 import { computeGlobalArgs, defaultGlobalArgs, type GlobalArgs } from "./globalargs.ts";
-import {
-  configFromDraft,
-  copyDraft,
-  draftFromConfig,
-  emptyDraft,
-  ensurePath,
-  type ImageDraft,
-  nameOf,
-} from "./imageconfig.ts";
+import { configFromDraft, copyDraft, ensurePath, type ImageDraft, nameOf } from "./imageconfig.ts";
 import { instructions } from "./instruction/table.ts";
 import { changeDirectory } from "./instruction/workdir.ts";
 import { closestName, createLintRun, type Linter, type LintOptions } from "./lint.ts";
 import { lintDefaultImages, lintFile } from "./lintfile.ts";
-import {
-  type Command,
-  type Conversion,
-  type FromCommand,
-  locationOf,
-  type Stage,
-  type StageCommand,
-} from "./model.ts";
+import type { Command, Conversion, FromCommand, Stage, StageCommand } from "./model.ts";
 import type { DockerfileOptions } from "./options.ts";
 import { type InstructionLine, parseDockerfile, type ParsedFile } from "./parse.ts";
-import { formatFullPlatform, readPlatform } from "./platform.ts";
+import { readPlatform } from "./platform.ts";
 import {
   checkCircles,
   createStage,
@@ -48,7 +33,7 @@ import {
   readInstruction,
   type StageList,
 } from "./stage.ts";
-import { located, nameStep } from "./steps.ts";
+import { located } from "./steps.ts";
 import { emptyEnvironment, environmentFromPairs, expandWord } from "./words.ts";
 
 export interface LowerOptions {
@@ -340,146 +325,6 @@ function triggerError(text: string, why: string, line: InstructionLine): BakeErr
     `the base image brings the instruction "${text}", which cannot be used: ${why}`,
     { range: line.range },
   );
-}
-
-async function resolveBases(run: Run, reachable: ReadonlySet<Stage>): Promise<void> {
-  const pending = run.list.all.map(async stage => {
-    if (stage.base !== undefined || stage.dispatched || stage.resolved) return;
-    stage.resolved = reachable.has(stage);
-    if (stage.baseName === "scratch" && stage.context === undefined) {
-      stage.state = scratch();
-      stage.draft = emptyDraft(run.targetPlatform);
-      stage.platform = run.targetPlatform;
-      if (stage.unregistered) stage.dispatched = true;
-      return;
-    }
-    try {
-      await resolveBase(stage, run);
-    } catch (thrown) {
-      throw thrown instanceof BakeError ? thrown.at(stage.from.line.range) : thrown;
-    } finally {
-      if (stage.unregistered) stage.dispatched = true;
-    }
-  });
-  // All settle before the first failure, in the order of the file, is reported.
-  for (const outcome of await Promise.allSettled(pending)) {
-    if (outcome.status === "rejected") throw BakeError.from(outcome.reason);
-  }
-}
-
-async function resolveBase(stage: Stage, run: Run): Promise<void> {
-  const written = stage.baseName;
-  const reference = readReference(written, run);
-  const wanted = stage.platform ?? run.targetPlatform;
-  stage.baseName = formatReference(withDefaultTag(reference));
-  if (!stage.resolved) {
-    stage.platform = wanted;
-    return;
-  }
-  if (stage.context !== undefined) return replaceStage(stage, run);
-  const context = findContext(stage.baseName, wanted, run);
-  if (context !== undefined) {
-    const { state, draft } = await context(wanted, () => stage.paths);
-    stage.draft = draft === undefined ? emptyDraft(wanted) : copyDraft(draft);
-    stage.state = state.platform(wanted);
-    stage.platform = wanted;
-    return;
-  }
-  const { digest, config } = await resolveImage(stage, written, wanted, run);
-  stage.draft = draftFromConfig(config);
-  stage.baseName = formatReference({ ...withDefaultTag(reference), digest });
-  const platform =
-    stage.platform === undefined && run.platform === undefined
-      ? detectPlatform(config, wanted, run.request.buildPlatform)
-      : wanted;
-  stage.platform = platform;
-  const isEmpty =
-    stage.draft.diffIds.length === 0 && stage.draft.history.every(({ empty_layer }) => empty_layer === true);
-  stage.state = isEmpty ? scratch() : baseImage(stage, platform, run);
-  if (isEmpty) return;
-  if (platform.os !== config.os || platform.architecture !== config.architecture) {
-    const have = normalizePlatform({
-      os: config.os,
-      architecture: config.architecture,
-      ...(config.variant && { variant: config.variant }),
-    });
-    const message = `Base image ${written} was pulled with platform ${JSON.stringify(formatFullPlatform(have))}, expected ${JSON.stringify(formatFullPlatform(normalizePlatform(platform)))} for current build`;
-    run.linter.warn("InvalidBaseImagePlatform", message, stage.from.line.range);
-  }
-}
-
-/** @throws BakeError "reference-invalid" */
-function readReference(written: string, { list }: Run): Reference {
-  try {
-    return parseReference(written);
-  } catch (thrown) {
-    const stage = list.byName(written);
-    if (!(thrown instanceof BakeError) || stage === undefined) throw thrown;
-    throw new BakeError(thrown.code, thrown.message, {
-      hint: `FROM finds the stage by "${stage.from.name}", in lower case`,
-      cause: thrown,
-    });
-  }
-}
-
-/** A named context with the name of a stage takes its place. */
-async function replaceStage(stage: Stage, run: Run): Promise<void> {
-  if (stage.context === undefined) return;
-  const { state, draft } = await stage.context(stage.platform ?? run.targetPlatform, () => stage.paths);
-  stage.dispatched = true;
-  stage.state = state;
-  if (draft === undefined) return;
-  stage.draft = copyDraft(draft);
-  if (draft.os !== "" && draft.architecture !== "") {
-    stage.platform = {
-      os: draft.os,
-      architecture: draft.architecture,
-      ...(draft.variant && { variant: draft.variant }),
-      ...(draft.osVersion && { osVersion: draft.osVersion }),
-      ...(draft.osFeatures.length > 0 && { osFeatures: draft.osFeatures }),
-    };
-  }
-}
-
-async function resolveImage(stage: Stage, written: string, platform: Platform, run: Run) {
-  try {
-    return await run.host.resolveImageConfig(stage.baseName, { platform, signal: run.signal });
-  } catch (thrown) {
-    if (!(thrown instanceof BakeError) || thrown.code !== "registry-missing") throw thrown;
-    const names = run.list.all.flatMap(({ from }) => (from.name === "" ? [] : [from.name]));
-    const hint = didYouMean(written, [...names, ...COMMON_IMAGES]) ?? thrown.diagnostics[0]?.hint;
-    throw new BakeError(thrown.code, thrown.message, { range: stage.from.line.range, hint, cause: thrown });
-  }
-}
-
-const COMMON_IMAGES = [
-  "alpine",
-  "busybox",
-  "centos",
-  "debian",
-  "golang",
-  "ubuntu",
-  "fedora",
-  "node",
-  "python",
-];
-
-function baseImage(stage: Stage, platform: Platform, run: Run): State {
-  const { line } = stage.from;
-  const isNamed = !stage.unregistered;
-  return image(stage.baseName, {
-    platform,
-    ...(run.options.resolveMode && { resolveMode: run.options.resolveMode }),
-    description: { "com.docker.dockerfile.v1.command": isNamed ? line.original.trim() : "" },
-    customName: nameStep(stage, `FROM ${stage.baseName}`, run, platform, emptyEnvironment),
-    location: locationOf(line, run.source),
-  });
-}
-
-/** Without a platform asked for, an image of the build platform is taken as such, another one as the target. */
-function detectPlatform(config: ImageConfig, target: Platform, build: Platform): Platform {
-  if (target.os === config.os && target.architecture === config.architecture) return target;
-  return build.os === config.os && build.architecture === config.architecture ? build : target;
 }
 
 function lowerStage(stage: Stage, conversion: Conversion): void {

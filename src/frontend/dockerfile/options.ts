@@ -1,5 +1,4 @@
 // The attributes of a request (those of BuildKit's dockerfile.v0) as typed values.
-import { isIP } from "node:net";
 import { BakeError } from "../../diagnostic/error.ts";
 import type { LinuxResources } from "../../llb/definition.ts";
 import type { UlimitRequest } from "../../llb/builder/exec.ts";
@@ -7,6 +6,7 @@ import type { NetworkMode, ProxyEnv } from "../../llb/op/exec.ts";
 import { normalizePlatform, parsePlatform, type Platform } from "../../oci/platform.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { readCsvLine } from "./csv.ts";
+import { canonicalIp } from "./ipaddress.ts";
 import { type LintOptions, parseLintOptions } from "./lint.ts";
 import { cut, parseGoBool, parseGoInt } from "./text.ts";
 
@@ -135,19 +135,10 @@ function readExtraHosts(raw: Raw): DockerfileOptions["extraHosts"] {
   return readCsvLine(raw["add-hosts"] ?? "").map(field => {
     const [host, ip] = cut(field.toLowerCase(), "=") ?? [field, undefined];
     if (ip === undefined) throw invalid("add-hosts", `"${field}" is not host=ip`);
-    if (isIP(ip) === 0) throw invalid("add-hosts", `"${ip}" is not an IP address`);
-    return { host, ip: canonicalIp(ip) };
+    const canonical = canonicalIp(ip);
+    if (canonical === undefined) throw invalid("add-hosts", `"${ip}" is not an IP address`);
+    return { host, ip: canonical };
   });
-}
-
-/** An address as Go prints it: IPv6 shortened, IPv4 in IPv6 as IPv4. */
-function canonicalIp(ip: string): string {
-  if (isIP(ip) === 4) return ip;
-  const short = new URL(`http://[${ip.replace(/%.*$/, "")}]`).hostname.slice(1, -1);
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(short);
-  if (mapped === null) return short;
-  const [high, low] = [Number.parseInt(mapped[1] ?? "0", 16), Number.parseInt(mapped[2] ?? "0", 16)];
-  return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
 
 const ULIMITS: ReadonlySet<string> = new Set(

@@ -89,7 +89,15 @@ function heredocOf(word: string) {
 /** Adds the copy to the stage; returns the sources after expansion. @throws BakeError "dockerfile-lower" */
 export function lowerTransfer(stage: Stage, conversion: Conversion, transfer: Transfer): readonly string[] {
   const { line } = transfer;
-  const word = (text: string): string => expand(text, line, stage, conversion);
+  const word = (text: string): string => {
+    try {
+      return expand(text, line, stage, conversion);
+    } catch (thrown) {
+      if (!(thrown instanceof BakeError) || !/["']/.test(text)) throw thrown;
+      const hint = `quotes do not join words here; paths with blanks need the JSON form ["a b", "/dest/"]`;
+      throw new BakeError(thrown.code, thrown.message, { range: line.range, hint });
+    }
+  };
   const chown = word(transfer.chown);
   const chmod = word(transfer.chmod);
   const checksum = transfer.isAdd ? word(transfer.checksum) : "";

@@ -1,8 +1,8 @@
 // EXPOSE: ports the image listens on, `8080`, `8000-8010/udp`.
-import { isIP } from "node:net";
 import { lowerError, readFlags, readWords, syntaxError } from "../arguments.ts";
 import { compareUtf8 } from "../../../oci/json.ts";
 import { addHistory } from "../imageconfig.ts";
+import { canonicalIp } from "../ipaddress.ts";
 import type { Linter } from "../lint.ts";
 import type { InstructionKind } from "../model.ts";
 import type { InstructionLine } from "../parse.ts";
@@ -64,7 +64,8 @@ function readPorts(text: string, line: InstructionLine, linter: Linter): readonl
       line.range,
     );
   }
-  if (ip !== "" && isIP(ip.replace(/^\[(.*)\]$/, "$1")) === 0) throw invalid(`"${ip}" is not an IP address`);
+  if (ip !== "" && canonicalIp(ip.replace(/^\[(.*)\]$/, "$1")) === undefined)
+    throw invalid(`"${ip}" is not an IP address`);
   const range = readRange(container);
   if (range === undefined)
     throw invalid(`"${container}" is not a port between 0 and 65535 or a range of them`);
