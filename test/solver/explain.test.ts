@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { contentLabel, inputLabel, storedPart } from "../../src/solver/cachekey.ts";
+import { explainParts } from "../../src/solver/explain.ts";
+import type { KeyPart } from "../../src/solver/op.ts";
+
+/** A row: parts stored before, parts now, the reason. Parts are [label, value, shown]. */
+type Row = readonly [string, readonly Parts[] | undefined, readonly Parts[], string];
+type Parts = readonly [label: string, value: string, shown?: string];
+
+const rows: readonly Row[] = [
+  ["nothing stored", undefined, [["command", "make"]], "it was not built before"],
+  [
+    "a shown part",
+    [["command", "1", "make"]],
+    [["command", "2", "make all"]],
+    'command changed from "make" to "make all"',
+  ],
+  ["a part not shown", [["env TOKEN", "1"]], [["env TOKEN", "2"]], "env TOKEN changed"],
+  ["parts that look the same", [["command", "1", "make"]], [["command", "2", "make"]], "command changed"],
+  ["a new part and one that went", [["env A", "1"]], [["env B", "1"]], "env B added, env A removed"],
+  ["an input", [[inputLabel(1), "1"]], [[inputLabel(1), "2"]], 'input "COPY . ." changed'],
+  [
+    "files say more than their digest",
+    [
+      [contentLabel(1), "1"],
+      ["file a", "1"],
+    ],
+    [
+      [contentLabel(1), "2"],
+      ["file a", "2"],
+    ],
+    "file a changed",
+  ],
+  ["content without pieces", [[contentLabel(0), "1"]], [[contentLabel(0), "2"]], 'input "FROM base" changed'],
+  ["many files", [], [1, 2, 3, 4, 5].map(i => [`file ${i}`, "1"] as const), "it was not built before"],
+  [
+    "many changes",
+    [["x", "1"]],
+    [["x", "1"], ...[1, 2, 3, 4, 5].map(i => [`file ${i}`, "1"] as const)],
+    "file 1 added, file 2 added, file 3 added and 2 more",
+  ],
+  ["nothing changed", [["command", "1"]], [["command", "1"]], "its result is no longer in the cache"],
+  [
+    "one of several with the same label",
+    [
+      ["file", "1"],
+      ["file", "2"],
+    ],
+    [
+      ["file", "2"],
+      ["file", "3"],
+    ],
+    "file changed",
+  ],
+  [
+    "the salt of a forced run is left out",
+    [
+      ["command", "1"],
+      ["forced run", "n"],
+    ],
+    [["command", "2"]],
+    "command changed",
+  ],
+];
+
+for (const [name, before, now, reason] of rows) {
+  test(`the reason of a rebuild: ${name}`, () => {
+    assert.equal(
+      explainParts(
+        before?.map(part => storedPart(partOf(part))),
+        now.map(partOf),
+        ["FROM base", "COPY . ."],
+      ),
+      reason,
+    );
+  });
+}
+
+function partOf([label, value, shown]: Parts): KeyPart {
+  return { label, value, ...(shown !== undefined && { shown }) };
+}
