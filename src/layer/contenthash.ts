@@ -49,6 +49,8 @@ interface Record {
 
 /** Explanations longer than this help nobody and would bloat cache records. */
 const MAX_PARTS = 256;
+/** Records are hashed together in strings of about this length. */
+const BATCH_LENGTH = 64 * 1024;
 const NO_XATTRS: readonly Xattr[] = [];
 
 /**
@@ -93,14 +95,24 @@ export async function hashPaths(
   }
 
   const digester = createDigester();
-  const digests: { readonly label: string; readonly value: string }[] = [];
+  const entries: Entry[] = [];
+  let batch = "";
   for (const { label, head, body, tail } of records) {
     // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
-    const record = `${head}\0${await body}\0${tail}\n`;
-    digester.update(record);
-    digests.push({ label, value: createHash("sha256").update(record).digest("hex").slice(0, 32) });
+    const record = `${head}\0${typeof body === "string" ? body : await body}\0${tail}\n`;
+    entries.push({ label, record });
+    batch += record;
+    if (batch.length < BATCH_LENGTH) continue;
+    digester.update(batch);
+    batch = "";
   }
-  return { digest: digester.digest(), parts: summarise(digests) };
+  digester.update(batch);
+  return { digest: digester.digest(), parts: summarise(entries) };
+}
+
+interface Entry {
+  readonly label: string;
+  readonly record: string;
 }
 
 function missingPath(path: string): BakeError {
@@ -152,27 +164,39 @@ function bodyOf(
 }
 
 /** Groups entries by directory, at the greatest depth that leaves few enough of them. */
-function summarise(
-  entries: readonly { readonly label: string; readonly value: string }[],
-): ContentHash["parts"] {
-  if (entries.length <= MAX_PARTS) return entries;
-  let best: Map<string, string[]> | undefined;
+function summarise(entries: readonly Entry[]): ContentHash["parts"] {
+  if (entries.length <= MAX_PARTS)
+    return entries.map(({ label, record }) => ({ label, value: shortDigest([record]) }));
+  let best: ReadonlyMap<string, readonly string[]> | undefined;
   for (let depth = 1; ; depth++) {
-    const groups = new Map<string, string[]>();
-    for (const { label, value } of entries) {
-      const parts = label.split("/");
-      const group = parts.length <= depth ? label : `${parts.slice(0, depth).join("/")}/`;
-      const values = groups.get(group);
-      if (values === undefined) groups.set(group, [value]);
-      else values.push(value);
-      if (groups.size > MAX_PARTS) break;
-    }
-    if (groups.size > MAX_PARTS) break;
+    const groups = groupAt(entries, depth);
+    if (groups === undefined) break;
     best = groups;
+    // Paths selected more than once can be many entries of few names.
+    if (![...groups.keys()].some(group => group.endsWith("/"))) break;
   }
-  best ??= new Map([[`${entries.length} files`, entries.map(entry => entry.value)]]);
-  return [...best].map(([label, values]) => ({
-    label,
-    value: createHash("sha256").update(values.join("\n")).digest("hex").slice(0, 32),
-  }));
+  best ??= new Map([[`${entries.length} files`, entries.map(({ record }) => record)]]);
+  return [...best].map(([label, records]) => ({ label, value: shortDigest(records) }));
+}
+
+/** Entries by the first `depth` elements of their paths; undefined when that makes too many groups. */
+function groupAt(
+  entries: readonly Entry[],
+  depth: number,
+): ReadonlyMap<string, readonly string[]> | undefined {
+  const groups = new Map<string, string[]>();
+  for (const { label, record } of entries) {
+    let end = -1;
+    for (let i = 0; i < depth && (i === 0 || end >= 0); i++) end = label.indexOf("/", end + 1);
+    const group = end < 0 ? label : label.slice(0, end + 1);
+    const records = groups.get(group);
+    if (records !== undefined) records.push(record);
+    else if (groups.size === MAX_PARTS) return undefined;
+    else groups.set(group, [record]);
+  }
+  return groups;
+}
+
+function shortDigest(records: readonly string[]): string {
+  return createHash("sha256").update(records.join("")).digest("hex").slice(0, 32);
 }

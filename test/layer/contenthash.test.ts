@@ -237,6 +237,20 @@ test("the parts name what differs, and stay few", async () => {
   );
 });
 
+test("one path selected many times makes few parts", async () => {
+  using dir = tempDir();
+  await makeTree(dir.path, { f: "x" });
+  const { parts } = await hashPaths(
+    dir.path,
+    Array.from({ length: 300 }, () => only("f")),
+    undefined,
+  );
+  assert.deepEqual(
+    parts.map(part => part.label),
+    ["f"],
+  );
+});
+
 test("an unreadable file is named", { skip: isRoot ? "root reads everything" : false }, async () => {
   await assert.rejects(digest({ f: { kind: "file", data: "x", mode: 0 } }), {
     code: "file-operation",
