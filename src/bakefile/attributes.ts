@@ -109,7 +109,7 @@ function readString(value: Value): string | undefined {
 
 function textRow(
   name: string,
-  { merge = replace<string>, print = keep as (text: string) => unknown, required = false } = {},
+  { merge = replace<string>, print = keep, required = false } = {},
 ): AttributeRow<string> {
   return {
     name,
@@ -154,11 +154,7 @@ function readStrings(value: Value): readonly string[] | undefined {
 
 function listRow(
   name: string,
-  {
-    merge = append<string>,
-    normalize = distinct as (items: readonly string[]) => readonly string[] | undefined,
-    print = printList as (items: readonly string[]) => unknown,
-  } = {},
+  { merge = append<string>, normalize = distinct, print = printList } = {},
 ): AttributeRow<readonly string[]> {
   return {
     name,

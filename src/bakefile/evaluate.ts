@@ -4,22 +4,15 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import type { Range } from "../diagnostic/source.ts";
-import {
-  fieldOfName,
-  mergeTargets,
-  readField,
-  referenceValue,
-  type Field,
-  type TargetFields,
-} from "./attributes.ts";
+import { fieldOfName, mergeTargets, readField, referenceValue, type TargetFields } from "./attributes.ts";
+import { collectBlocks, type VariableBlock } from "./collect.ts";
+import type { Evaluated, GroupDefinition, TargetDefinition, VariableInfo } from "./definition.ts";
 import { convert, describe } from "./hcl/convert.ts";
-import { STEP_BUDGET, SPECIAL, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
-import { param, type BakeFunction, type FunctionHost } from "./hcl/functions/function.ts";
+import { STEP_BUDGET, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
+import type { BakeFunction, FunctionHost } from "./hcl/functions/function.ts";
 import { standardLibrary } from "./hcl/functions/table.ts";
-import { typeFromExpression } from "./hcl/type-expression.ts";
 import {
   BOOL,
-  DYNAMIC,
   NULL,
   STRING,
   listValue,
@@ -28,14 +21,14 @@ import {
   typeName,
   typeOf,
   unwrapItems,
-  type Type,
   type Value,
 } from "./hcl/value.ts";
-import { mentionsOf } from "./hcl/walk.ts";
-import { typedValueFromJson, typedValueToJson, valueToJson } from "./json-value.ts";
+import { typedValueToJson, valueToJson } from "./json-value.ts";
+import { createNames } from "./names.ts";
+import { createProblems, evaluateError, schemaError } from "./problems.ts";
 import { extendOrigin, rebaseTarget, type ContextOrigin } from "./relative.ts";
-import { collectionFromText, isCsvType, isPrimitive, primitiveFromText } from "./variable.ts";
-import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
+import { isPrimitive } from "./variable.ts";
+import type { Attribute, Block, Body } from "./hcl/ast.ts";
 
 export interface EvaluateOptions {
   /** The value given for a variable on the command line or in the environment. */
@@ -46,56 +39,10 @@ export interface EvaluateOptions {
   /** Whether contexts are relative to the file that sets them; default false: to the working directory. */
   readonly relativePaths?: boolean | undefined;
 }
-
-export interface GroupDefinition {
-  readonly name: string;
-  readonly description: string;
-  /** Null prints as null. */
-  readonly targets: readonly string[] | null;
-  readonly range: Range | undefined;
-}
-
-export interface TargetDefinition {
-  readonly name: string;
-  readonly fields: TargetFields;
-  /** The context when none is set: ".", or the folder of the file when paths are relative to files. */
-  readonly defaultContext: string;
-  /** Type and label of the first block that defines it. */
-  readonly range: Range | undefined;
-  /** Where single attributes were last written. */
-  readonly attributeRanges: ReadonlyMap<Field, Range>;
-}
-
-export interface VariableInfo {
-  readonly name: string;
-  readonly description: string;
-  readonly type: string | undefined;
-  readonly value: string | undefined;
-  readonly range: Range;
-}
-
-export interface Evaluated {
-  readonly groups: readonly GroupDefinition[];
-  readonly targets: readonly TargetDefinition[];
-  readonly variables: readonly VariableInfo[];
-}
-
 const LABEL = /^[a-zA-Z0-9_-]+$/;
 const BLOCK_TYPES = ["group", "target"] as const;
 /** Variables that refer to each other in longer chains than this are refused before the stack ends. */
 const MAX_CHAIN = 200;
-
-/** Marks a name that has no definition; callers may let it pass so that try() can handle it. */
-class UndefinedName extends BakeError {}
-
-interface VariableBlock {
-  readonly name: string;
-  readonly block: Block;
-  readonly type: Expression | undefined;
-  readonly fallback: Attribute | undefined;
-  readonly description: Attribute | undefined;
-  constraint: Type | undefined;
-}
 
 interface BlockState {
   readonly block: Block;
@@ -108,25 +55,23 @@ interface BlockState {
 }
 
 /**
- * Evaluates the merged bodies of all files, in the order of the files. Problems are added to `problems`; when one
+ * Evaluates the merged bodies of all files, in the order of the files. Problems are added to `diagnostics`; when one
  * stage has errors the later ones are not reached and undefined is returned.
  */
 export function evaluateBodies(
   bodies: readonly Body[],
   options: EvaluateOptions,
-  problems: Diagnostic[],
+  diagnostics: Diagnostic[],
 ): Evaluated | undefined {
   const reserved = new Set<string>([...BLOCK_TYPES, ...options.builtins.keys()]);
-  const variables = new Map<string, VariableBlock>();
-  const functions = new Map<string, Block>();
-  const globals = new Map<string, Attribute>();
-  const blocks: Block[] = [];
+  const problems = createProblems(diagnostics);
+  const { attempt, failed, report } = problems;
+  const collected = collectBlocks(bodies, reserved, problems);
+  const { variables, functions, globals, blocks } = collected;
   const values = new Map<string, Value>();
   const root: Scope = { parent: undefined, variables: values };
   const known = new Map<string, BakeFunction>(standardLibrary);
   const run: Evaluation = { functions: known, host: options.host, budget: STEP_BUDGET };
-  const seenNames = new Map<Scope, Set<string>>();
-  const seenFunctions = new Set<string>();
   const states = new Map<Block, BlockState>();
   const byName = new Map<string, Map<string, Block[]>>(
     BLOCK_TYPES.map(type => [type, new Map<string, Block[]>()]),
@@ -137,290 +82,24 @@ export function evaluateBodies(
   /** Blocks can be referred to once all of them have names; functions and names cannot do so. */
   let stage: "variables" | "names" | "blocks" = "variables";
   let chain = 0;
-  const errorsBefore = countErrors();
-
-  function countErrors(): number {
-    return problems.filter(problem => problem.severity === "error").length;
-  }
-
-  function failed(): boolean {
-    return countErrors() > errorsBefore;
-  }
-
-  function report(thrown: unknown, range: Range): void {
-    if (!(thrown instanceof BakeError)) throw thrown;
-    for (const diagnostic of thrown.at(range).diagnostics) {
-      const again = problems.some(
-        known =>
-          known.message === diagnostic.message &&
-          known.range?.source === diagnostic.range?.source &&
-          known.range?.start === diagnostic.range?.start,
-      );
-      if (!again) problems.push(diagnostic);
-    }
-  }
-
-  /** Runs one step; its failure becomes a problem. */
-  function attempt<T>(range: Range, step: () => T): T | undefined {
-    try {
-      return step();
-    } catch (thrown) {
-      report(thrown, range);
-      return undefined;
-    }
-  }
-
-  function collect(): void {
-    for (const body of bodies) {
-      for (const attribute of body.attributes) {
-        if (!reserved.has(attribute.name) && attribute.name !== "function" && attribute.name !== "variable") {
-          globals.set(attribute.name, attribute);
-        }
-      }
-      for (const block of body.blocks) {
-        switch (block.type) {
-          case "group":
-          case "target":
-          case "variable":
-          case "function": {
-            const [label, ...more] = block.labels;
-            if (label === undefined || more.length > 0) {
-              const range = more[0]?.range ?? block.headRange;
-              const message =
-                label === undefined ? `a ${block.type} needs a name` : `a ${block.type} has only one name`;
-              report(schemaError(message, range, `${block.type} "name" { ... }`), range);
-            } else if (block.type === "variable") collectVariable(label.text, block);
-            else if (block.type === "function") collectFunction(label.text, block);
-            else blocks.push(block);
-            break;
-          }
-          default: {
-            const hint = didYouMean(block.type, ["group", "target", "variable", "function"]);
-            if (hint === undefined) break;
-            const message = `the block "${block.type}" is ignored`;
-            problems.push({
-              severity: "warning",
-              code: "bake-schema",
-              message,
-              range: block.headRange,
-              hint,
-            });
-          }
-        }
-      }
-    }
-  }
-
-  function collectVariable(name: string, block: Block): void {
-    const find = (attribute: string): Attribute | undefined =>
-      block.body.attributes.find(one => one.name === attribute);
-    const rules = block.body.blocks.filter(inner => inner.type === "validation");
-    for (const rule of rules) {
-      if (!rule.body.attributes.some(one => one.name === "condition")) {
-        report(schemaError("a validation needs a condition", rule.headRange), rule.headRange);
-      }
-    }
-    if (reserved.has(name)) return;
-    const type = find("type")?.expression;
-    variables.set(name, {
-      name,
-      block,
-      type,
-      fallback: find("default"),
-      description: find("description"),
-      constraint: undefined,
-    });
-  }
-
-  function collectFunction(name: string, block: Block): void {
-    for (const attribute of block.body.attributes) {
-      if (!["params", "variadic_params", "result"].includes(attribute.name)) {
-        const hint = didYouMean(attribute.name, ["params", "variadic_params", "result"]);
-        report(
-          schemaError(`a function has no attribute "${attribute.name}"`, attribute.nameRange, hint),
-          attribute.nameRange,
-        );
-      }
-    }
-    for (const wanted of ["params", "result"]) {
-      if (!block.body.attributes.some(one => one.name === wanted)) {
-        report(schemaError(`the function "${name}" lacks "${wanted}"`, block.headRange), block.headRange);
-      }
-    }
-    if (!reserved.has(name)) functions.set(name, block);
-  }
-
-  /** Makes everything available that an expression mentions. */
-  function load(
-    expression: Expression,
-    scope: Scope,
-    hidden: ReadonlySet<string>,
-    allowMissing: boolean,
-  ): void {
-    const { names, functions: calls } = mentionsOf(expression);
-    const tolerate = (range: Range, step: () => void): void => {
-      try {
-        step();
-      } catch (thrown) {
-        if (thrown instanceof UndefinedName && allowMissing) return;
-        throw thrown instanceof BakeError ? thrown.at(range) : thrown;
-      }
-    };
-    for (const { name, range } of calls) tolerate(range, () => resolveFunction(name, range));
-    for (const { name, steps, range } of names) {
-      if (hidden.has(name)) continue;
-      if (stage !== "variables" && (name === "target" || name === "group")) {
-        tolerate(range, () => loadReference(name, steps, range));
-      } else tolerate(range, () => resolveName(name, scope, range));
-    }
-  }
+  const { builtins, lookUp } = options;
+  const names = createNames({ collected, builtins, lookUp, values, root, run, known, loadReference });
+  const { load, resolveName, resolveFunction } = names;
 
   function loadReference(
     type: "target" | "group",
     steps: readonly (string | undefined)[],
     range: Range,
-  ): void {
+  ): boolean {
+    if (stage === "variables") return false;
     if (steps.length === 0)
       throw evaluateError(`"${type}" is not a variable`, range, `write ${type}.NAME.ATTRIBUTE`);
     const [name, attribute] = steps;
     if (name === undefined)
       throw evaluateError(`a ${type} is named with a dot`, range, `write ${type}.NAME.ATTRIBUTE`);
-    if (stage === "names") return;
+    if (stage === "names") return true;
     for (const block of byName.get(type)?.get(name) ?? []) resolveBlock(block, attribute);
-  }
-
-  function resolveFunction(name: string, range: Range): void {
-    if (known.has(name) || Object.hasOwn(SPECIAL, name)) return;
-    const block = functions.get(name);
-    if (block === undefined) {
-      const hint = didYouMean(name, [...known.keys(), ...functions.keys(), ...Object.keys(SPECIAL)]);
-      throw new UndefinedName("bake-evaluate", `unknown function "${name}"`, { range, hint });
-    }
-    if (seenFunctions.has(name)) throw evaluateError(`the function "${name}" calls itself`, range);
-    seenFunctions.add(name);
-    const find = (attribute: string): Expression | undefined =>
-      block.body.attributes.find(one => one.name === attribute)?.expression;
-    const params = find("params");
-    const result = find("result");
-    if (params === undefined || result === undefined)
-      throw schemaError(`the function "${name}" is incomplete`, block.headRange);
-    if (params.kind !== "tuple")
-      throw schemaError(
-        "params must be a list of names",
-        params.range,
-        'for example ["a", "b"] without quotes: [a, b]',
-      );
-    const names = params.items.map(expectName);
-    const rest = find("variadic_params");
-    const restName = rest === undefined ? undefined : expectName(rest);
-    load(result, root, new Set(restName === undefined ? names : [...names, restName]), false);
-    known.set(name, {
-      params: names.map(one => param(one)),
-      ...(restName !== undefined && { variadic: param(restName) }),
-      call: args => {
-        const bound = new Map(names.map((one, i) => [one, args[i] ?? NULL] as const));
-        if (restName !== undefined) bound.set(restName, { kind: "tuple", items: args.slice(names.length) });
-        return evaluate(result, { parent: root, variables: bound }, run);
-      },
-    });
-  }
-
-  function expectName(expression: Expression): string {
-    if (expression.kind === "variable") return expression.name;
-    throw schemaError("a parameter must be a plain name", expression.range);
-  }
-
-  function resolveName(name: string, scope: Scope, range: Range): void {
-    if (values.has(name) || scope.variables.has(name)) return;
-    let seen = seenNames.get(scope);
-    if (seen === undefined) seenNames.set(scope, (seen = new Set()));
-    if (seen.has(name)) {
-      const defined = variables.has(name) || globals.has(name);
-      const hint = defined ? "its value depends on itself" : undeclaredHint(name);
-      throw evaluateError(
-        defined ? `the variable "${name}" refers to itself` : `unknown variable "${name}"`,
-        range,
-        hint,
-      );
-    }
-    seen.add(name);
-    if (++chain > MAX_CHAIN)
-      throw evaluateError(`more than ${MAX_CHAIN} variables refer to each other in a row`, range);
-    try {
-      const value = valueOfName(name, scope, range);
-      values.set(name, value);
-    } finally {
-      chain--;
-    }
-  }
-
-  function undeclaredHint(name: string): string | undefined {
-    return didYouMean(name, [...variables.keys(), ...globals.keys(), ...options.builtins.keys()]);
-  }
-
-  function valueOfName(name: string, scope: Scope, range: Range): Value {
-    const builtin = options.builtins.get(name);
-    if (builtin !== undefined) return stringValue(builtin);
-    const global = globals.get(name);
-    const variable = variables.get(name);
-    let type: Type = DYNAMIC;
-    let typed = false;
-    let source = global;
-    let from = scope;
-    if (global === undefined) {
-      if (variable === undefined) {
-        throw new UndefinedName("bake-evaluate", `unknown variable "${name}"`, {
-          range,
-          hint: undeclaredHint(name),
-        });
-      }
-      source = variable.fallback;
-      from = root;
-      if (
-        variable.type !== undefined &&
-        !(variable.type.kind === "literal" && variable.type.value.kind === "null")
-      ) {
-        type = typeFromExpression(variable.type);
-        typed = true;
-        variable.constraint = type;
-      }
-    }
-    const given = variable === undefined ? undefined : overrideOf(name, typed);
-    if (source === undefined && given === undefined) return typed ? { kind: "null", type } : stringValue("");
-    let value: Value = NULL;
-    if (source !== undefined) {
-      load(source.expression, from, new Set(), true);
-      value = convertAt(evaluate(source.expression, from, run), type, source.expression.range);
-    }
-    if (given === undefined) return value;
-    const at = variable?.block.headRange ?? range;
-    try {
-      return valueFromText(name, given, source === undefined ? undefined : value, typed ? type : undefined);
-    } catch (thrown) {
-      if (!(thrown instanceof BakeError)) throw thrown;
-      throw evaluateError(
-        thrown.message.includes(`"${name}"`)
-          ? thrown.message
-          : `the value given for the variable "${name}" does not fit: ${thrown.message}`,
-        at,
-        thrown.diagnostics[0]?.hint,
-      );
-    }
-  }
-
-  function overrideOf(
-    name: string,
-    preferJson: boolean,
-  ): { readonly text: string; readonly json: boolean } | undefined {
-    const plain = options.lookUp(name);
-    if (plain === undefined || preferJson) {
-      const jsonName = `${name}_JSON`;
-      if (!variables.has(jsonName) && !options.builtins.has(jsonName)) {
-        const json = options.lookUp(jsonName);
-        if (json !== undefined) return { text: json, json: true };
-      }
-    }
-    return plain === undefined ? undefined : { text: plain, json: false };
+    return true;
   }
 
   function validate(): void {
@@ -642,7 +321,6 @@ export function evaluateBodies(
     group.targets = unwrapItems(list)?.map(item => (item.kind === "string" ? item.value : "")) ?? null;
   }
 
-  collect();
   if (failed()) return undefined;
   for (const name of options.builtins.keys()) values.set(name, stringValue(options.builtins.get(name) ?? ""));
   for (const { name, block } of variables.values()) {
@@ -725,16 +403,17 @@ export function evaluateBodies(
   for (const [name, attribute] of globals)
     attempt(attribute.range, () => resolveName(name, root, attribute.range));
   if (failed()) return undefined;
+  const madeGroups: GroupDefinition[] = [];
   for (const [key, names] of renamed) {
     const label = key.slice(key.indexOf(".") + 1);
     const members = [...new Set(names)];
     if (members.length === 1 && members[0] === label) continue;
-    if (!groups.has(label))
-      groups.set(label, { name: label, description: "", targets: members, range: undefined });
+    // A group of that name in the files comes first and wins.
+    madeGroups.push({ name: label, description: "", targets: members, range: undefined });
   }
   const found = [...targets.values()];
   return {
-    groups: [...groups.values()],
+    groups: [...groups.values(), ...madeGroups],
     targets: options.relativePaths === true ? found.map(target => rebaseTarget(target, origins)) : found,
     variables: infos,
   };
@@ -746,7 +425,7 @@ export function evaluateBodies(
       if (knownNames.includes(name)) continue;
       const hint = didYouMean(name, knownNames);
       if (hint === undefined) continue;
-      problems.push({
+      problems.add({
         severity: "warning",
         code: "bake-schema",
         message: `the attribute "${name}" is ignored`,
@@ -790,42 +469,4 @@ export function evaluateBodies(
       range: block.headRange,
     };
   }
-}
-
-function valueFromText(
-  name: string,
-  given: { readonly text: string; readonly json: boolean },
-  fallback: Value | undefined,
-  type: Type | undefined,
-): Value {
-  if (type !== undefined) {
-    if (given.json) return typedValueFromJson(given.text, type);
-    if (isCsvType(type)) return collectionFromText(name, given.text, type);
-    if (isPrimitive(type)) return primitiveFromText(name, given.text, type);
-    throw new BakeError(
-      "bake-evaluate",
-      `the variable "${name}" cannot hold a ${typeName(type)} given as text`,
-      {
-        hint: `set ${name}_JSON to give it as JSON`,
-      },
-    );
-  }
-  if (fallback === undefined || fallback.kind === "null") return stringValue(given.text);
-  const own = typeOf(fallback);
-  if (isPrimitive(own)) return primitiveFromText(name, given.text, own);
-  throw new BakeError(
-    "bake-evaluate",
-    `the variable "${name}" holds a ${typeName(own)} and has no declared type`,
-    {
-      hint: "add a type to the variable, so that a text can be converted",
-    },
-  );
-}
-
-function schemaError(message: string, range: Range, hint?: string): BakeError {
-  return new BakeError("bake-schema", message, { range, hint });
-}
-
-function evaluateError(message: string, range: Range, hint?: string): BakeError {
-  return new BakeError("bake-evaluate", message, { range, hint });
 }

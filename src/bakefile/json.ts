@@ -3,9 +3,8 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnosed } from "../diagnostic/diagnostic.ts";
 import type { Source } from "../diagnostic/source.ts";
 import { parseNumber } from "./hcl/number.ts";
-import { parseExpression } from "./hcl/parse-expression.ts";
+import { parseExpression, parseTemplate } from "./hcl/parse-expression.ts";
 import { createCursor, peek, syntaxError, type Cursor } from "./hcl/scan.ts";
-import { parseTemplateText } from "./hcl/template.ts";
 import { NULL, boolValue, numberValue, stringValue } from "./hcl/value.ts";
 import { parseJsonText, type JsonMember, type JsonNode, type JsonString } from "./json-text.ts";
 import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
@@ -140,7 +139,7 @@ function templateOf(text: JsonString): Expression {
   if (!text.value.includes("${") && !text.value.includes("%{")) {
     return { kind: "literal", value: stringValue(text.value.normalize("NFC")), range: text.range };
   }
-  return { ...parseTemplateText(cursorIn(text)), range: text.range };
+  return { ...parseTemplate(cursorIn(text)), range: text.range };
 }
 
 /** A string that holds an expression, or a list of such. */

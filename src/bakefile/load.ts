@@ -4,7 +4,8 @@ import { hasErrors, type Diagnosed, type Diagnostic } from "../diagnostic/diagno
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import type { Source } from "../diagnostic/source.ts";
 import { parseBoolText } from "./csv.ts";
-import { evaluateBodies, type Evaluated } from "./evaluate.ts";
+import type { Evaluated } from "./definition.ts";
+import { evaluateBodies } from "./evaluate.ts";
 import { parseHcl } from "./hcl/parse.ts";
 import { parseJson } from "./json.ts";
 import type { Body } from "./hcl/ast.ts";

@@ -156,8 +156,16 @@ export const overrideTable: Readonly<Record<string, OverrideKey>> = {
   push: bool("push", (target, value) => void (target.output = pushOutputs(target.output ?? [], value))),
   load: bool("load", (target, value) => void (target.output = loadOutputs(target.output ?? [], value))),
   // buildx reads an empty list here; the filters of the file go away, or stay when appending.
-  ulimits: { apply: (target, { append }) => void (append || (target.ulimits = [])) },
-  "no-cache-filter": { apply: (target, { append }) => void (append || (target.noCacheFilter = [])) },
+  ulimits: {
+    apply: (target, { append }) => {
+      if (!append) target.ulimits = [];
+    },
+  },
+  "no-cache-filter": {
+    apply: (target, { append }) => {
+      if (!append) target.noCacheFilter = [];
+    },
+  },
 };
 
 /** These act on what the other overrides leave. */
@@ -258,7 +266,7 @@ export function parseOverrides(
     if (found === undefined) continue;
     for (const target of matching) {
       let keys = all.get(target);
-      if (keys === undefined) all.set(target, (keys = new Map()));
+      if (keys === undefined) all.set(target, (keys = new Map<string, Override>()));
       const before = keys.get(fullKey);
       keys.set(fullKey, {
         value: row?.list === true ? before?.value : found,

@@ -2,7 +2,7 @@
 // (BUILDX_BAKE_FILE_RELATIVE_PATHS of buildx).
 import { pathOf } from "./hcl/walk.ts";
 import { cleanPath, isRemote } from "./path.ts";
-import type { TargetDefinition } from "./evaluate.ts";
+import type { TargetDefinition } from "./definition.ts";
 import type { Block } from "./hcl/ast.ts";
 
 /** Folders of the files that set the context and the named contexts of a target. */

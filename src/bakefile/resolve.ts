@@ -16,7 +16,7 @@ import {
 import { isPattern, matchesGlob } from "./glob.ts";
 import { cleanContext } from "./path.ts";
 import { applyOverrides, parseOverrides, type Overrides } from "./override.ts";
-import type { GroupDefinition, TargetDefinition } from "./evaluate.ts";
+import type { GroupDefinition, TargetDefinition } from "./definition.ts";
 import type { BakeDocument } from "./load.ts";
 
 export interface ResolvedGroup {
@@ -67,7 +67,7 @@ export function resolveTargets(document: BakeDocument, options: ResolveOptions):
 
 function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: Diagnostic[]): ResolvedBake {
   const targets = new Map(document.targets.map(target => [target.name, target]));
-  const groups = new Map(document.groups.map(group => [group.name, group]));
+  const groups = new Map([...document.groups].reverse().map(group => [group.name, group]));
   const lookUp = (name: string): string | undefined =>
     document.environmentHidden ? undefined : document.environment[name];
   const wanted = options.targets.length === 0 ? ["default"] : options.targets;

@@ -1,5 +1,6 @@
 // Values of variables that come from the command line or the environment, as texts
 // (bake reference, "variable": override rules of buildx).
+import { typedValueFromJson } from "./json-value.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { parseBoolText, parseCsvFields } from "./csv.ts";
 import { numberFromDouble } from "./hcl/number.ts";
@@ -12,6 +13,7 @@ import {
   stringValue,
   tupleValue,
   typeName,
+  typeOf,
   type Type,
   type Value,
 } from "./hcl/value.ts";
@@ -83,4 +85,35 @@ export function collectionFromText(name: string, text: string, type: Type): Valu
     default:
       throw problem(`the variable "${name}" cannot hold a ${typeName(type)} given as text`, json);
   }
+}
+
+/** A text given for a variable, by its declared type or else by the type of its default. */
+export function valueFromText(
+  name: string,
+  given: { readonly text: string; readonly json: boolean },
+  fallback: Value | undefined,
+  type: Type | undefined,
+): Value {
+  if (type !== undefined) {
+    if (given.json) return typedValueFromJson(given.text, type);
+    if (isCsvType(type)) return collectionFromText(name, given.text, type);
+    if (isPrimitive(type)) return primitiveFromText(name, given.text, type);
+    throw new BakeError(
+      "bake-evaluate",
+      `the variable "${name}" cannot hold a ${typeName(type)} given as text`,
+      {
+        hint: `set ${name}_JSON to give it as JSON`,
+      },
+    );
+  }
+  if (fallback === undefined || fallback.kind === "null") return stringValue(given.text);
+  const own = typeOf(fallback);
+  if (isPrimitive(own)) return primitiveFromText(name, given.text, own);
+  throw new BakeError(
+    "bake-evaluate",
+    `the variable "${name}" holds a ${typeName(own)} and has no declared type`,
+    {
+      hint: "add a type to the variable, so that a text can be converted",
+    },
+  );
 }

@@ -12,7 +12,7 @@ import {
   type Cursor,
   type Token,
 } from "./scan.ts";
-import { parseHeredoc, parseQuoted } from "./template.ts";
+import { parseHeredoc, parseQuoted, parseTemplateText, type Grammar } from "./template.ts";
 import { FALSE, NULL, TRUE, numberValue, stringValue, type Value } from "./value.ts";
 import type { BinaryOperator, Expression, ObjectEntry } from "./ast.ts";
 
@@ -29,6 +29,13 @@ const LEVELS: readonly (readonly BinaryOperator[])[] = [
 const MAX_CHAIN = 500;
 
 const KEYWORDS: Readonly<Record<string, Value>> = { true: TRUE, false: FALSE, null: NULL };
+
+const GRAMMAR: Grammar = { expression: parseExpression, loopHead: parseLoopHead };
+
+/** The whole text under the cursor as a template. @throws BakeError "bake-syntax" */
+export function parseTemplate(cursor: Cursor): Expression {
+  return parseTemplateText(cursor, GRAMMAR);
+}
 
 /** @throws BakeError "bake-syntax" */
 export function parseExpression(cursor: Cursor): Expression {
@@ -170,9 +177,9 @@ function parsePrimary(cursor: Cursor): Expression {
     case "number":
       return numberLiteral(cursor, token);
     case "quote":
-      return parseQuoted(cursor, token);
+      return parseQuoted(cursor, token, GRAMMAR);
     case "heredoc":
-      return parseHeredoc(cursor, token);
+      return parseHeredoc(cursor, token, GRAMMAR);
     case "identifier":
       return parseName(cursor, token);
     case "punctuation":
@@ -183,6 +190,11 @@ function parsePrimary(cursor: Cursor): Expression {
       }
       if (token.text === "[") return parseTuple(cursor, token);
       if (token.text === "{") return parseObject(cursor, token);
+      break;
+    case "newline":
+    case "end":
+    case "invalid":
+      break;
   }
   throw syntaxError(
     cursor,
@@ -305,7 +317,7 @@ function parseKey(cursor: Cursor): Expression {
 }
 
 /** The names and the collection of a loop, from `for` up to and including the collection. */
-export function parseLoopHead(cursor: Cursor): {
+function parseLoopHead(cursor: Cursor): {
   keyName: string | undefined;
   valueName: string;
   collection: Expression;

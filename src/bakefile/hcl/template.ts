@@ -1,7 +1,6 @@
 // Templates of HCL: quoted strings, heredocs and JSON strings with `${...}` and `%{...}` sequences
 // (hashicorp/hcl hclsyntax/spec.md, "Templates").
 import { countGraphemes } from "../../diagnostic/source.ts";
-import { parseExpression, parseLoopHead } from "./parse-expression.ts";
 import { describeToken, nested, peek, rangeOf, syntaxError, take, type Cursor, type Token } from "./scan.ts";
 import { stringValue } from "./value.ts";
 import type { Expression, TemplatePart } from "./ast.ts";
@@ -23,6 +22,16 @@ type Directive =
       readonly collection: Expression;
     };
 
+/** How expressions within templates are read: the two parsers need each other. */
+export interface Grammar {
+  readonly expression: (cursor: Cursor) => Expression;
+  readonly loopHead: (cursor: Cursor) => {
+    readonly keyName: string | undefined;
+    readonly valueName: string;
+    readonly collection: Expression;
+  };
+}
+
 interface Style {
   /** Offset of the first character after the template. */
   readonly end: number | undefined;
@@ -32,14 +41,14 @@ interface Style {
 }
 
 /** A quoted string; `open` is its quote, which has been taken. */
-export function parseQuoted(cursor: Cursor, open: Token): Expression {
-  const pieces = readPieces(cursor, { end: undefined, escapes: true, byLine: false });
+export function parseQuoted(cursor: Cursor, open: Token, grammar: Grammar): Expression {
+  const pieces = readPieces(cursor, grammar, { end: undefined, escapes: true, byLine: false });
   const range = rangeOf(cursor, open.start, cursor.at);
   return finish(cursor, pieces, range);
 }
 
 /** A heredoc; `open` is `<<NAME` or `<<-NAME` with its line end. */
-export function parseHeredoc(cursor: Cursor, open: Token): Expression {
+export function parseHeredoc(cursor: Cursor, open: Token, grammar: Grammar): Expression {
   const marker = open.text.trim().replace(/^<<-?/, "");
   let line = open.end;
   for (;;) {
@@ -50,15 +59,15 @@ export function parseHeredoc(cursor: Cursor, open: Token): Expression {
       throw syntaxError(cursor, `the heredoc is not closed by a line "${marker}"`, open.start, open.end - 1);
     line = next + 1;
   }
-  const pieces = readPieces(cursor, { end: line, escapes: false, byLine: true });
+  const pieces = readPieces(cursor, grammar, { end: line, escapes: false, byLine: true });
   if (open.text.startsWith("<<-")) removeIndent(pieces);
   cursor.at = cursor.text.indexOf(marker, line) + marker.length;
   return finish(cursor, pieces, rangeOf(cursor, open.start, cursor.at));
 }
 
 /** A whole text as a template, as strings of JSON bake files are. */
-export function parseTemplateText(cursor: Cursor): Expression {
-  const pieces = readPieces(cursor, { end: cursor.text.length, escapes: false, byLine: false });
+export function parseTemplateText(cursor: Cursor, grammar: Grammar): Expression {
+  const pieces = readPieces(cursor, grammar, { end: cursor.text.length, escapes: false, byLine: false });
   return finish(cursor, pieces, rangeOf(cursor, 0, cursor.text.length));
 }
 
@@ -82,7 +91,7 @@ function finish(cursor: Cursor, pieces: readonly Piece[], range: Range): Express
   return { kind: "template", parts, range };
 }
 
-function readPieces(cursor: Cursor, style: Style): Piece[] {
+function readPieces(cursor: Cursor, grammar: Grammar, style: Style): Piece[] {
   const pieces: Piece[] = [];
   const { text } = cursor;
   let buffer = "";
@@ -126,7 +135,7 @@ function readPieces(cursor: Cursor, style: Style): Piece[] {
       flush(stripBefore);
       stripNext = false;
       cursor.at = at + (stripBefore ? 3 : 2);
-      pieces.push(two === "${" ? readInterpolation(cursor) : readDirective(cursor, at));
+      pieces.push(two === "${" ? readInterpolation(cursor, grammar) : readDirective(cursor, grammar, at));
       stripNext = closeSequence(cursor, at);
       bufferStart = cursor.at;
     } else if (style.escapes && character === "\\") {
@@ -141,8 +150,8 @@ function readPieces(cursor: Cursor, style: Style): Piece[] {
   return pieces;
 }
 
-function readInterpolation(cursor: Cursor): Piece {
-  return { kind: "interpolation", expression: nested(cursor, false, () => parseExpression(cursor)) };
+function readInterpolation(cursor: Cursor, grammar: Grammar): Piece {
+  return { kind: "interpolation", expression: nested(cursor, false, () => grammar.expression(cursor)) };
 }
 
 /** Takes `}` or `~}`; says whether blanks after it go. */
@@ -180,20 +189,20 @@ function readEscape(cursor: Cursor): string {
   throw syntaxError(cursor, `unknown escape "\\${letter}" in a string`, at, at + 2, hint);
 }
 
-function readDirective(cursor: Cursor, start: number): Piece {
+function readDirective(cursor: Cursor, grammar: Grammar, start: number): Piece {
   const directive = nested(cursor, false, (): Directive => {
     const token = peek(cursor);
     switch (token.text) {
       case "if":
         take(cursor);
-        return { kind: "if", condition: parseExpression(cursor) };
+        return { kind: "if", condition: grammar.expression(cursor) };
       case "else":
       case "endif":
       case "endfor":
         take(cursor);
         return { kind: token.text };
       case "for":
-        return { kind: "for", ...parseLoopHead(cursor) };
+        return { kind: "for", ...grammar.loopHead(cursor) };
       default:
         throw syntaxError(
           cursor,

@@ -21,7 +21,7 @@ const BOUND =
 function parseVersion(text: string): Version {
   const match = VERSION.exec(text);
   if (match === null) throw fail(`"${text}" is not a version`, "versions look like 1.2.3");
-  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map(part => Number(part ?? 0));
+  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map(part => Number(part || 0));
   return { numbers: [major, minor, patch], pre: match[4] ?? "" };
 }
 

@@ -1,0 +1,121 @@
+// The blocks and attributes of all files by what they are: variables, functions, globals, targets and groups.
+import { didYouMean } from "../diagnostic/suggest.ts";
+import { schemaError, type Problems } from "./problems.ts";
+import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
+import type { Type } from "./hcl/value.ts";
+
+export interface Collected {
+  /** By name; the last definition counts. */
+  readonly variables: ReadonlyMap<string, VariableBlock>;
+  readonly functions: ReadonlyMap<string, Block>;
+  readonly globals: ReadonlyMap<string, Attribute>;
+  /** Targets and groups in order. */
+  readonly blocks: readonly Block[];
+}
+
+export interface VariableBlock {
+  readonly name: string;
+  readonly block: Block;
+  readonly type: Expression | undefined;
+  readonly fallback: Attribute | undefined;
+  readonly description: Attribute | undefined;
+  constraint: Type | undefined;
+}
+
+/** @param reserved names that variables, functions and globals cannot take: theirs are dropped */
+export function collectBlocks(
+  bodies: readonly Body[],
+  reserved: ReadonlySet<string>,
+  problems: Problems,
+): Collected {
+  const variables = new Map<string, VariableBlock>();
+  const functions = new Map<string, Block>();
+  const globals = new Map<string, Attribute>();
+  const blocks: Block[] = [];
+
+  function collect(): void {
+    for (const body of bodies) {
+      for (const attribute of body.attributes) {
+        if (!reserved.has(attribute.name) && attribute.name !== "function" && attribute.name !== "variable") {
+          globals.set(attribute.name, attribute);
+        }
+      }
+      for (const block of body.blocks) {
+        switch (block.type) {
+          case "group":
+          case "target":
+          case "variable":
+          case "function": {
+            const [label, ...more] = block.labels;
+            if (label === undefined || more.length > 0) {
+              const range = more[0]?.range ?? block.headRange;
+              const message =
+                label === undefined ? `a ${block.type} needs a name` : `a ${block.type} has only one name`;
+              problems.report(schemaError(message, range, `${block.type} "name" { ... }`), range);
+            } else if (block.type === "variable") collectVariable(label.text, block);
+            else if (block.type === "function") collectFunction(label.text, block);
+            else blocks.push(block);
+            break;
+          }
+          default: {
+            const hint = didYouMean(block.type, ["group", "target", "variable", "function"]);
+            if (hint === undefined) break;
+            const message = `the block "${block.type}" is ignored`;
+            problems.add({
+              severity: "warning",
+              code: "bake-schema",
+              message,
+              range: block.headRange,
+              hint,
+            });
+          }
+        }
+      }
+    }
+  }
+
+  function collectVariable(name: string, block: Block): void {
+    const find = (attribute: string): Attribute | undefined =>
+      block.body.attributes.find(one => one.name === attribute);
+    const rules = block.body.blocks.filter(inner => inner.type === "validation");
+    for (const rule of rules) {
+      if (!rule.body.attributes.some(one => one.name === "condition")) {
+        problems.report(schemaError("a validation needs a condition", rule.headRange), rule.headRange);
+      }
+    }
+    if (reserved.has(name)) return;
+    const type = find("type")?.expression;
+    variables.set(name, {
+      name,
+      block,
+      type,
+      fallback: find("default"),
+      description: find("description"),
+      constraint: undefined,
+    });
+  }
+
+  function collectFunction(name: string, block: Block): void {
+    for (const attribute of block.body.attributes) {
+      if (!["params", "variadic_params", "result"].includes(attribute.name)) {
+        const hint = didYouMean(attribute.name, ["params", "variadic_params", "result"]);
+        problems.report(
+          schemaError(`a function has no attribute "${attribute.name}"`, attribute.nameRange, hint),
+          attribute.nameRange,
+        );
+      }
+    }
+    for (const wanted of ["params", "result"]) {
+      if (!block.body.attributes.some(one => one.name === wanted)) {
+        problems.report(
+          schemaError(`the function "${name}" lacks "${wanted}"`, block.headRange),
+          block.headRange,
+        );
+      }
+    }
+    if (!reserved.has(name)) functions.set(name, block);
+  }
+
+  collect();
+  return { variables, functions, globals, blocks };
+}

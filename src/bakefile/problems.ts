@@ -1,0 +1,59 @@
+// Problems found while bake files are evaluated: gathered, so that one run shows all of them.
+import { BakeError } from "../diagnostic/error.ts";
+import type { Diagnostic } from "../diagnostic/diagnostic.ts";
+import type { Range } from "../diagnostic/source.ts";
+
+export interface Problems {
+  readonly add: (problem: Diagnostic) => void;
+  /** Whether any error was added. */
+  readonly failed: () => boolean;
+  /** Adds a thrown BakeError, at `range` when it has no place of its own; throws on anything else. */
+  readonly report: (thrown: unknown, range: Range) => void;
+  /** Runs one step; its failure becomes a problem and the result undefined. */
+  readonly attempt: <T>(range: Range, step: () => T) => T | undefined;
+}
+
+/** Gathers into `problems`. */
+export function createProblems(problems: Diagnostic[]): Problems {
+  const errorsBefore = countErrors();
+
+  function countErrors(): number {
+    return problems.filter(problem => problem.severity === "error").length;
+  }
+
+  function failed(): boolean {
+    return countErrors() > errorsBefore;
+  }
+
+  function report(thrown: unknown, range: Range): void {
+    if (!(thrown instanceof BakeError)) throw thrown;
+    for (const diagnostic of thrown.at(range).diagnostics) {
+      const again = problems.some(
+        known =>
+          known.message === diagnostic.message &&
+          known.range?.source === diagnostic.range?.source &&
+          known.range?.start === diagnostic.range?.start,
+      );
+      if (!again) problems.push(diagnostic);
+    }
+  }
+
+  function attempt<T>(range: Range, step: () => T): T | undefined {
+    try {
+      return step();
+    } catch (thrown) {
+      report(thrown, range);
+      return undefined;
+    }
+  }
+
+  return { add: problem => problems.push(problem), failed, report, attempt };
+}
+
+export function schemaError(message: string, range: Range, hint?: string): BakeError {
+  return new BakeError("bake-schema", message, { range, hint });
+}
+
+export function evaluateError(message: string, range: Range, hint?: string): BakeError {
+  return new BakeError("bake-evaluate", message, { range, hint });
+}
