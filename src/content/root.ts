@@ -2,7 +2,7 @@
 // Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 
 /** Raised when the layout changes in a way that an older llbake would misread. */
@@ -81,7 +81,7 @@ function checkVersion(text: string, base: string): void {
 
 /** The version file is linked into place first: whoever sees other entries without it is not looking at ours. */
 async function create(base: string): Promise<void> {
-  await mkdir(base, { recursive: true, mode: 0o755 });
+  await makeFolders(base);
   const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && name !== "lost+found");
   const version = await readVersion(base);
   if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
@@ -98,6 +98,21 @@ async function create(base: string): Promise<void> {
     checkVersion((await readVersion(base)) ?? "", base);
   } finally {
     await rm(draft, { force: true });
+  }
+}
+
+/** Like mkdir -p. Node's own never ends below /proc, where making a folder fails as if the parent were missing. */
+async function makeFolders(path: string): Promise<void> {
+  const make = (): Promise<unknown> =>
+    mkdir(path, { mode: 0o755 }).catch((thrown: unknown) => {
+      if (!isCode(thrown, "EEXIST")) throw thrown;
+    });
+  try {
+    await make();
+  } catch (thrown) {
+    if (!isCode(thrown, "ENOENT") || dirname(path) === path) throw thrown;
+    await makeFolders(dirname(path));
+    await make();
   }
 }
 

@@ -146,7 +146,7 @@ async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtim
  * Returns what else it complained of.
  */
 async function probe(
-  command: readonly string[],
+  command: Pick<Runtime, "file" | "args">,
   hasCgroups: boolean,
   owner: Owner,
 ): Promise<string | undefined> {

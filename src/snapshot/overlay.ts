@@ -1,6 +1,16 @@
 // Snapshots on overlayfs (Documentation/filesystems/overlayfs.rst): a snapshot is the upper directory of a mount.
-import { closeSync, openSync } from "node:fs";
-import { chmod, lstat, mkdir, readdir, rm, symlink, utimes, lchown } from "node:fs/promises";
+import {
+  chmodSync,
+  closeSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+} from "node:fs";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
@@ -54,17 +64,18 @@ async function prepare(
   const merged = join(base, "root");
   let state: "active" | "over" = "active";
   try {
-    await mkdir(files, { recursive: true });
+    // A handful of tiny calls: waiting for a thread would take longer than making them here.
+    mkdirSync(files, { recursive: true });
     const top = chain.at(-1);
-    if (top === undefined) await chmod(files, 0o755);
+    if (top === undefined) chmodSync(files, 0o755);
     else {
-      await copyRootAttributes(store.files(top), files);
-      await mkdir(work);
-      await mkdir(merged);
-      await mountLayers(
+      copyRootAttributes(store.files(top), files);
+      mkdirSync(work);
+      mkdirSync(merged);
+      mountLayers(
         libc,
         base,
-        chain.map(id => store.files(id)),
+        chain.map(layer => store.files(layer)),
         merged,
         { upper: files, work },
       );
@@ -81,7 +92,8 @@ async function prepare(
       if (mounted) unmount(libc, merged);
       state = "over";
       const id = await store.commit(draft, { parent, kind: "overlay" }, options.name);
-      await rm(base, { recursive: true, force: true });
+      // What is left is empty: the work folder, the mount point, links to layers.
+      rmSync(base, { recursive: true, force: true });
       return id;
     },
     async [Symbol.asyncDispose]() {
@@ -100,9 +112,9 @@ async function view(libc: Libc, store: SnapshotStore, owner: Owner, id: Snapshot
   if (only !== undefined) return { root: only, [Symbol.asyncDispose]: () => Promise.resolve() };
   const base = owner.newPath("active");
   const root = join(base, "root");
-  await mkdir(root, { recursive: true });
+  mkdirSync(root, { recursive: true });
   try {
-    await mountLayers(libc, base, layers, root, undefined);
+    mountLayers(libc, base, layers, root, undefined);
   } catch (thrown) {
     await rm(base, { recursive: true, force: true });
     throw thrown;
@@ -124,13 +136,13 @@ async function view(libc: Libc, store: SnapshotStore, owner: Owner, id: Snapshot
  * there, they are named by links in `base`, reached through an open descriptor of it; beyond some 200 layers, with
  * `base` as working directory for the moment of the call.
  */
-async function mountLayers(
+function mountLayers(
   libc: Libc,
   base: string,
   layers: readonly string[],
   target: string,
   writable: { readonly upper: string; readonly work: string } | undefined,
-): Promise<void> {
+): void {
   if (layers.length > MAX_LAYERS) {
     throw new BakeError(
       "mount-failed",
@@ -146,7 +158,7 @@ async function mountLayers(
   if (Buffer.byteLength(plain) <= OPTION_BYTES && [...layers, base].every(path => !/[:,\\]/.test(path))) {
     return mountVolatile(libc, target, plain, flags, writable !== undefined);
   }
-  await Promise.all(newestFirst.map((layer, index) => symlink(layer, join(base, index.toString(36)))));
+  newestFirst.forEach((layer, index) => symlinkSync(layer, join(base, index.toString(36))));
   const links = (prefix: string): string =>
     overlayOptions(
       newestFirst.map((_, index) => prefix + index.toString(36)),
@@ -190,11 +202,11 @@ function mountVolatile(libc: Libc, target: string, options: string, flags: numbe
   }
 }
 
-async function copyRootAttributes(from: string, to: string): Promise<void> {
-  const source = await lstat(from);
-  await lchown(to, source.uid, source.gid);
-  await chmod(to, source.mode & 0o7777);
-  await utimes(to, source.atime, source.mtime);
+function copyRootAttributes(from: string, to: string): void {
+  const source = lstatSync(from);
+  lchownSync(to, source.uid, source.gid);
+  chmodSync(to, source.mode & 0o7777);
+  utimesSync(to, source.atime, source.mtime);
 }
 
 async function collectChanges(libc: Libc, root: string, folder: string, changes: Change[]): Promise<void> {

@@ -1,8 +1,8 @@
 // The folders of committed snapshots, which both snapshotters share: `<id>/fs` with the files and `<id>/meta.json`.
 // A snapshot appears by rename, complete; its name in the state is its id, so no index can dangle.
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFileSync, writeFileSync } from "node:fs";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { readLeases, type Owner } from "../content/lease.ts";
@@ -121,7 +121,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
       };
       try {
         owner.lease("snapshot", id);
-        await writeFile(join(draft, "meta.json"), JSON.stringify(full));
+        writeFileSync(join(draft, "meta.json"), JSON.stringify(full));
         await placeFolder(
           draft,
           folder(id),
@@ -132,7 +132,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         throw storeError(thrown);
       }
       dirty = true;
-      known.set(id, (await readMeta(id)) ?? full);
+      known.set(id, name === undefined ? full : ((await readMeta(id)) ?? full));
       return id;
     },
     async remove(ids, signal) {
