@@ -12,6 +12,7 @@ import {
   type EdgeEvent,
   type EdgeRequest,
   type EdgeState,
+  type Step,
 } from "../../src/solver/edge.ts";
 import type { CacheMap } from "../../src/solver/op.ts";
 
@@ -230,9 +231,9 @@ describe("a vertex", () => {
         let state: EdgeState<string> = { tag: "initial" };
         for (const one of events) {
           const before: EdgeState<string> = state;
-          const next = step({ forced, nonce: "n" }, before, one);
+          const next: Step<string> = step({ forced, nonce: "n" }, before, one);
           state = next.state;
-          const name = identityOf(before);
+          const name: string | undefined = identityOf(before);
           if (name !== undefined) assert.equal(identityOf(state), name);
           for (const index of resultsOf(before).keys()) assert.ok(resultsOf(state).has(index));
           if (isIdle(state) && state.tag !== "known") assert.deepEqual(next.requests, []);
