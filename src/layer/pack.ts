@@ -51,6 +51,9 @@ export async function* packLayer({
     for (let slash = change.path.indexOf("/"); slash >= 0; slash = change.path.indexOf("/", slash + 1)) {
       const dir = change.path.slice(0, slash);
       if (written.has(dir)) continue;
+      // What holds only removals need not be among the changes.
+      if (change.kind === "delete" && lstatSync(under(root, dir), { throwIfNoEntry: false }) === undefined)
+        break;
       written.add(dir);
       yield* writer.add(dir, under(root, dir));
     }

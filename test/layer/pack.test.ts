@@ -116,6 +116,7 @@ test("directories above changes come along, whiteouts and opaque markers stand i
         { kind: "upsert", path: "a-b" },
         { kind: "upsert", path: "a/b/new" },
         { kind: "delete", path: "top" },
+        { kind: "delete", path: "elsewhere/in/lower" },
       ],
     }),
   );
@@ -125,6 +126,7 @@ test("directories above changes come along, whiteouts and opaque markers stand i
     "a/b/new",
     "a/b/.wh.old",
     "a-b",
+    "elsewhere/in/.wh.lower",
     "o/",
     "o/.wh..wh..opq",
     "o/x",
