@@ -16,11 +16,12 @@ import { type LintOptions, parseLintOptions } from "./lint.ts";
 import { lowerFile } from "./lower.ts";
 import { type DockerfileOptions, readOptions } from "./options.ts";
 import { basePath } from "./ospath.ts";
-import { parseDockerfile } from "./parse.ts";
+import { parseDockerfile, type ParsedFile } from "./parse.ts";
 import { type FileStages, parseOptions, readStages } from "./stage.ts";
 import { cut, parseGoBool, parseGoInt, trimSpace } from "./text.ts";
 
 const CONTEXT = "context";
+const NEWLINE = 0x0a;
 const DOCKERFILE = "dockerfile";
 const DEFAULT_FILENAME = "Dockerfile";
 const IGNORE_FILE = ".dockerignore";
@@ -36,6 +37,7 @@ export const frontend: Frontend = {
     const parsed = parseDockerfile(source, parseOptions);
     if (parsed.value === undefined || hasErrors(parsed.diagnostics))
       throw BakeError.ofDiagnostics(parsed.diagnostics);
+    checkEncoding(parsed.value, place.dockerfile);
     const stages = readStages(parsed.value.lines);
     if (hasErrors(stages.diagnostics)) throw BakeError.ofDiagnostics(stages.diagnostics);
     const { options, epoch, globalEpoch } = readEpoch(given, stages.value, place.remote !== undefined);
@@ -102,6 +104,31 @@ function fileLint(source: Source): LintOptions {
   });
 }
 
+/**
+ * Bytes that are not UTF-8 may stand in comments, and become U+FFFD where words are expanded. In commands and heredocs
+ * they would be lost without a word.
+ */
+function checkEncoding({ lines, source }: ParsedFile, bytes: Uint8Array): void {
+  if (isUtf8(bytes)) return;
+  for (const line of lines) {
+    if (line.word.toLowerCase() !== "run" && line.heredocs.length === 0) continue;
+    for (let number = line.startLine; number <= line.endLine; number++) {
+      if (isUtf8(bytesOfLine(bytes, number))) continue;
+      throw new BakeError("dockerfile-syntax", `line ${number} is not UTF-8`, {
+        range: rangeOfLines(source, number, number),
+        hint: "save the file as UTF-8",
+      });
+    }
+  }
+}
+
+function bytesOfLine(bytes: Uint8Array, number: number): Uint8Array {
+  let start = 0;
+  for (let line = 1; line < number; line++) start = bytes.indexOf(NEWLINE, start) + 1;
+  const end = bytes.indexOf(NEWLINE, start);
+  return bytes.subarray(start, end < 0 ? bytes.length : end);
+}
+
 interface BuildPlace {
   readonly filename: string;
   readonly dockerfile: Uint8Array;
@@ -155,6 +182,15 @@ async function findBuild(
     remote: undefined,
     ignorePatterns: ignore === undefined ? [] : readIgnore(name, ignore),
   };
+}
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws BakeError "pattern-invalid" at the line that is wrong */

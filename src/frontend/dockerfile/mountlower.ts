@@ -47,7 +47,7 @@ export function lowerMount(spec: MountSpec, place: Place): MountRequest {
   const selector = path === "/" ? {} : { source: path };
   switch (spec.type) {
     case "tmpfs":
-      return { kind: "tmpfs", target, ...(spec.sizeBytes > 0 && { sizeBytes: spec.sizeBytes }) };
+      return { kind: "tmpfs", target, sizeBytes: spec.sizeBytes, readonly: spec.readonly, ...selector };
     case "bind":
       return {
         kind: "bind",

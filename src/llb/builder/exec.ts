@@ -71,7 +71,14 @@ export type MountRequest =
       readonly readonly?: boolean;
     }
   /** Memory; 0 or absent size means no limit of its own. */
-  | { readonly kind: "tmpfs"; readonly target: string; readonly sizeBytes?: number }
+  | {
+      readonly kind: "tmpfs";
+      readonly target: string;
+      readonly sizeBytes?: number;
+      readonly readonly?: boolean;
+      /** Written to the op; there is nothing to select from. */
+      readonly source?: string;
+    }
   /** A secret as a file (`target`), a variable (`env`) or both. Default mode 0o400, owner 0:0, required. */
   | ({
       readonly kind: "secret";
@@ -291,16 +298,20 @@ function slotOf(request: MountRequest): Slot[] {
       ];
     }
     case "tmpfs": {
-      const { target, sizeBytes: size = 0 } = request;
+      const { target, sizeBytes: size = 0, readonly = false, source = "" } = request;
       return [
         {
           target,
           source: undefined,
-          selector: "",
-          readonly: false,
+          selector: source,
+          readonly,
           hasOutput: false,
           options: { type: "tmpfs", tmpfs: { size } },
-          caps: ["exec.mount.tmpfs", ...(size > 0 ? ["exec.mount.tmpfs.size"] : [])],
+          caps: [
+            ...(source === "" ? [] : ["exec.mount.selector"]),
+            "exec.mount.tmpfs",
+            ...(size > 0 ? ["exec.mount.tmpfs.size"] : []),
+          ],
         },
       ];
     }

@@ -172,6 +172,20 @@ test("wrong options are refused", async () => {
   }
 });
 
+test("bytes that are not UTF-8 are fine in comments only", async () => {
+  const latin = (text: string): Uint8Array => Buffer.from(text, "latin1");
+  const host = (bytes: Uint8Array) => ({
+    ...createHost({ files: {} }),
+    readLocal: (_local: unknown, path: string) => Promise.resolve(path === "Dockerfile" ? bytes : undefined),
+  });
+  const { images } = await lower({ files: {} }, {}, host(latin("# caf\xe9\nFROM alpine\nRUN true\n")));
+  assert.equal(images.length, 1);
+  for (const text of ["FROM alpine\nRUN a \\\n caf\xe9\n", "FROM alpine\nCOPY <<'E' /\ncaf\xe9\nE\n"]) {
+    const error = await problem(lower({ files: {} }, {}, host(latin(text))));
+    assert.match(error.message, /line 3 is not UTF-8/);
+  }
+});
+
 test("lowering twice gives the same bytes", async () => {
   const text =
     "FROM alpine AS a\nRUN true\nFROM a\nCOPY --link . /x\nRUN --mount=type=cache,target=/c true\n";
