@@ -47,6 +47,8 @@ const MAX_BACKOFF_MS = 10_000;
 /** A registry may ask for more patience than a build has. */
 const MAX_RETRY_AFTER_MS = 60_000;
 const TIMEOUT_MS = 60_000;
+/** A registry that hangs is given up sooner than one that answers badly. */
+const MAX_TIMEOUTS = 2;
 const PATIENCE = new Set([408, 429, 500, 502, 503, 504]);
 const PASSING = new Set([
   "ECONNRESET",
@@ -98,6 +100,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
   return {
     baseUrl: host => `${isPlain(host, insecureHosts) ? "http" : "https"}://${host}`,
     async send(request) {
+      let timeouts = 0;
       for (let attempt = 1; ; attempt++) {
         const last = attempt >= attempts || request.body?.kind === "stream";
         try {
@@ -107,7 +110,9 @@ export function createTransport(options: TransportOptions = {}): Transport {
           await sleep(retryAfterMs(response) ?? pauseMs(attempt), undefined, { signal: request.signal });
         } catch (thrown) {
           if (isAbort(thrown) && request.signal?.aborted === true) throw thrown;
-          if (last || !isPassing(thrown)) throw connectionFailure(request.url, thrown);
+          if (codeOf(thrown) === "ETIMEDOUT") timeouts++;
+          if (last || timeouts >= MAX_TIMEOUTS || !isPassing(thrown))
+            throw connectionFailure(request.url, thrown);
           await sleep(pauseMs(attempt), undefined, { signal: request.signal });
         }
       }
