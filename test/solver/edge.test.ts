@@ -126,6 +126,22 @@ describe("a vertex", () => {
     ]);
   });
 
+  test("that is forced renames its content key too, so that no equal content finds an older record", () => {
+    const read = walk(askedReading, true);
+    assert.deepEqual(read.requests, [{ type: "read", inputs: [0] }]);
+    const events: readonly EdgeEvent<string>[] = [
+      ...askedReading,
+      { type: "read", contents: [content], inputs },
+      { type: "queried", record: undefined },
+      { type: "want", index: 0 },
+      { type: "gathered" },
+      { type: "executed", outputs, inputs },
+    ];
+    const [save] = walk(events, true).requests;
+    assert.ok(save?.type === "save");
+    assert.deepEqual([save.keys.length, save.names.length], [1, 2]);
+  });
+
   test("whose volatile input changed under it completes without being saved", () => {
     const moving = [{ identity: "volatile" as const, index: 0 }];
     const executed: readonly EdgeEvent<string>[] = [
