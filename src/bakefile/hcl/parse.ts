@@ -189,21 +189,24 @@ function parseBlockBody(cursor: Cursor, opening: Token): Body {
   return body;
 }
 
-/** After a mistake: forward to the end of the line on which all brackets opened since are closed. */
+/**
+ * After a mistake: forward to the end of the line on which all brackets opened since are closed. A brace that
+ * closes no brace of this item closes the block around it.
+ */
 function skipItem(cursor: Cursor, first: Token): void {
-  let depth = 0;
+  const open: string[] = [];
   let at = first.start;
   const stop = Math.max(cursor.at, first.end);
   for (;;) {
     const token = scanToken(cursor.text, at);
     if (token.kind === "end") break;
-    if (token.kind === "newline" && depth <= 0 && token.start >= stop - 1) break;
+    if (token.kind === "newline" && open.length === 0 && token.start >= stop - 1) break;
     if (token.kind === "punctuation") {
-      if ("{[(".includes(token.text)) depth++;
-      else if ("}])".includes(token.text)) {
-        if (depth === 0 && token.text === "}" && token.start >= stop) break;
-        depth--;
-      }
+      if ("{[(".includes(token.text)) open.push(token.text);
+      else if (token.text === "}") {
+        if (!open.includes("{") && token.start > first.start) break;
+        while (open.length > 0 && open.pop() !== "{");
+      } else if ("])".includes(token.text)) open.pop();
     }
     at = token.end;
     if (token.kind === "quote") {

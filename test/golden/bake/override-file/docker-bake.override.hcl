@@ -1,0 +1,6 @@
+name = "from-override"
+group "default" { targets = ["a", "b"] }
+target "a" {
+  args = { TWO = "two" }
+}
+target "b" {}
