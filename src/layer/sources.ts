@@ -1,5 +1,6 @@
 // Which entries of a tree the source of a copy means: one path, or all that a wildcard matches.
-import { readdirSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
+import { BakeError } from "../diagnostic/error.ts";
 import { compareUtf8 } from "../oci/json.ts";
 import { compileWildcard, hasWildcard } from "../pattern/wildcard.ts";
 import { errnoOf } from "./errno.ts";
@@ -21,6 +22,7 @@ export interface SourceOptions {
 /**
  * Sorted matches; none when a wildcard matches nothing or the path is not visible. Wildcards do not go through
  * symlinked directories, the part of the path before them does.
+ * @throws BakeError "file-operation" when a wildcard matches a symlink that is to be followed and leads nowhere
  */
 export function matchSources(
   view: TreeView,
@@ -40,7 +42,13 @@ export function matchSources(
   const matches = expand(view, base, before, parts.slice(firstWild));
   return matches.flatMap(match => {
     const found = resolveInView(view, match.found, followSymlink);
-    return found === undefined ? [] : [{ named: match.named, found }];
+    if (found !== undefined) return [{ named: match.named, found }];
+    // A directory may hold nothing visible; a link that leads nowhere is a mistake in what was named.
+    if (!lstatSync(under(view.root, match.found)).isSymbolicLink()) return [];
+    throw new BakeError(
+      "file-operation",
+      `"${match.named}" is a symbolic link to something that does not exist`,
+    );
   });
 }
 

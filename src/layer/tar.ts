@@ -178,7 +178,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       if (raw.flag === "x" || raw.flag === "g") {
         const records = decodePax(await reader.readExtension(raw.size));
         if (raw.flag === "g") for (const [key, value] of records) globals.set(key, value);
-        else extension = records;
+        else extension = new Map([...extension, ...records]);
         continue;
       }
       if (raw.flag === "L" || raw.flag === "K") {
