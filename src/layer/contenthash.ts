@@ -9,7 +9,7 @@ import { hasWildcard } from "../pattern/wildcard.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { createFileHasher, type StatCache } from "./filehash.ts";
 import { splitDevice } from "./mknod.ts";
-import { matchSources } from "./sources.ts";
+import { expectVisible, matchSources } from "./sources.ts";
 import { compileRules, createTreeView, type TreeFilter } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
 import { isPortableXattr, loadXattrs, type Xattr, type Xattrs } from "./xattr.ts";
@@ -25,6 +25,8 @@ export interface PathSelector {
   /** Filters on what is below the path, relative to it. */
   readonly includePatterns?: readonly string[] | undefined;
   readonly excludePatterns?: readonly string[] | undefined;
+  /** Literal paths from the tree's root that must exist although only patterns select them (COPY --parents). */
+  readonly requiredPaths?: readonly string[] | undefined;
 }
 
 export interface HashOptions {
@@ -73,6 +75,7 @@ export async function hashPaths(
       const isPattern = selector.wildcard && hasWildcard(selector.path);
       const matches = matchSources(view, selector.path, selector);
       if (matches.length === 0 && !isPattern) throw missingPath(selector.path);
+      expectVisible(view, selector.requiredPaths);
       const rules = compileRules(selector.includePatterns, selector.excludePatterns);
       for (const match of matches) {
         // A copy is named after the last element: that of a literal path is part of the step's own definition, that

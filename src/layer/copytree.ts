@@ -23,7 +23,7 @@ import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } f
 import { cleanPath, relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 import { type ModeChange, parseModeChange } from "./modestring.ts";
 import { createSlicer } from "./slice.ts";
-import { matchSources } from "./sources.ts";
+import { expectVisible, matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
@@ -55,6 +55,8 @@ export interface CopyOptions {
   /** Filters on what is below a source directory, relative to it. */
   readonly includePatterns?: readonly string[] | undefined;
   readonly excludePatterns?: readonly string[] | undefined;
+  /** Literal paths from the source's root that must exist although only patterns select them (COPY --parents). */
+  readonly requiredPaths?: readonly string[] | undefined;
   /** Time of everything copied and made, nanoseconds since the epoch; default is the time of the source. */
   readonly timestampNs?: bigint | undefined;
   /** Whether source files that are archives are extracted into the destination instead (ADD). */
@@ -87,6 +89,7 @@ export async function copyInto(options: CopyOptions): Promise<void> {
     if (options.allowWildcard && options.allowEmptyWildcard && /[*?[]/.test(options.src)) return;
     throw new BakeError("file-operation", `cannot copy "${options.src}": it does not exist`);
   }
+  expectVisible(view, options.requiredPaths);
   if (!options.createDestPath) expectParent(options);
   const copier = new Copier(options, view, await loadXattrs(), await loadMakeNode(), await loadSetTimes());
   for (const match of matches) {

@@ -52,6 +52,12 @@ export function matchSources(
   });
 }
 
+/** @throws BakeError "file-operation" naming the first path that is not visible */
+export function expectVisible(view: TreeView, paths: readonly string[] = []): void {
+  const absent = paths.find(path => resolveInView(view, cleanPath(path), false) === undefined);
+  if (absent !== undefined) throw new BakeError("file-operation", `"${absent}" does not exist`);
+}
+
 function expand(
   view: TreeView,
   dir: string,

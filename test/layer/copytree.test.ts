@@ -198,6 +198,15 @@ test("a wildcard's match that links to nothing is an error, unless links are cop
   ]);
 });
 
+test("paths that only patterns select can be required", async () => {
+  const settings = { src: "/", dest: "/", includePatterns: ["app/sub/deep.h"] };
+  assert.equal((await copy(source, { ...settings, requiredPaths: ["/app/sub/deep.h"] })).length, 3);
+  await assert.rejects(copy(source, { ...settings, requiredPaths: ["/app/none"] }), {
+    code: "file-operation",
+    message: '"/app/none" does not exist',
+  });
+});
+
 test("a missing parent is made only when allowed", async () => {
   await assert.rejects(copy(source, { src: "app2", dest: "/x/y", createDestPath: false }), {
     code: "file-operation",
