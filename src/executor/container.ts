@@ -18,7 +18,7 @@ import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
-import { startFailure } from "./failure.ts";
+import { execComplaint, startFailure } from "./failure.ts";
 import { findRuntime, type Runtime } from "./runtime.ts";
 import { mountDestinations, runtimeConfig } from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
@@ -41,6 +41,9 @@ const KILL_RUNTIME_MS = 2_000;
 const GIVE_UP_MS = 5_000;
 /** Output may come in this long after the runtime ended; then something outside the container holds the pipe. */
 const DRAIN_MS = 1_000;
+
+/** Standard error up to this length is looked at for what a runtime says there. */
+const COMPLAINT_LENGTH = 1024;
 
 /** @throws BakeError "runtime-missing" when no OCI runtime works here */
 export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
@@ -90,10 +93,15 @@ async function run(
       join(bundle, "pid"),
       id,
     ];
-    const end = await runToEnd(runtime.file, args, options);
+    let head = "";
+    const onOutput: RunOptions["onOutput"] = (stream, data) => {
+      if (stream === 2 && head.length < COMPLAINT_LENGTH) head += Buffer.from(data).toString("latin1");
+      options.onOutput(stream, data);
+    };
+    const end = await runToEnd(runtime.file, args, { signal: options.signal, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
-      const failure = startFailure(runtime.label, readLog(log), process, root.path);
+      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), process, root.path);
       if (failure) throw failure;
     }
     if (end.exitCode === undefined) {

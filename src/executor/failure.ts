@@ -69,6 +69,17 @@ export function startFailure(
   });
 }
 
+/**
+ * When the very last step, execve, fails, the runtime is inside the container already, out of reach of its log, and
+ * complains on the standard error of the command. Such a complaint is all there is then: a single line.
+ */
+export function execComplaint(stderr: string): string {
+  const line = stderr.trimEnd();
+  const isOne = !line.includes("\n") && /^(?:\{.*"exec container process|exec \/\S+: )/.test(line);
+  if (!isOne) return "";
+  return line.startsWith("{") ? line : JSON.stringify({ level: "error", msg: line });
+}
+
 const hints: readonly (readonly [RegExp, string])[] = [
   [/cgroup/i, "the runtime cannot use the cgroups of this machine; try another one with --oci-runtime"],
   [

@@ -1,4 +1,5 @@
 // Chooses the snapshotter of this machine: overlays when a trial mount works, else copies.
+import { closeSync, openSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Owner } from "../content/lease.ts";
@@ -45,17 +46,18 @@ async function overlayProblem(owner: Owner): Promise<string | undefined> {
   const at = (name: string): string => join(base, name);
   await mkdir(base);
   for (const name of ["lower", "upper", "work", "root"]) await mkdir(at(name));
+  // By descriptor, since a path may hold characters that mean something in options.
+  const fd = openSync(base, "r");
+  const near = (name: string): string => `/proc/self/fd/${fd}/${name}`;
+  const options = `lowerdir=${near("lower")},upperdir=${near("upper")},workdir=${near("work")},index=off`;
   try {
-    mountOverlay(
-      libc,
-      at("root"),
-      `lowerdir=${at("lower")},upperdir=${at("upper")},workdir=${at("work")},index=off`,
-    );
+    mountOverlay(libc, at("root"), options);
     unmount(libc, at("root"));
     return undefined;
   } catch (thrown) {
     return thrown instanceof Error ? thrown.message : String(thrown);
   } finally {
+    closeSync(fd);
     await rm(base, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,240 @@
+// What every snapshotter promises; overlay.test.ts and native.test.ts run it on theirs.
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openOwner } from "../../src/content/lease.ts";
+import { loadLibc } from "../../src/content/libc.ts";
+import { openSnapshots, type Snapshots } from "../../src/snapshot/open.ts";
+import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
+import { mountsBelow, openStateDir, type StateDir } from "../rig/statedir.ts";
+
+export function snapshotterContract(kind: Snapshotter["kind"], skip: string | false): void {
+  const contract = (name: string, body: (snapshots: Snapshots, state: StateDir) => Promise<void>): void => {
+    test(`${kind}: ${name}`, { skip }, async t => {
+      const state = await openStateDir(t);
+      await body(await openSnapshots(state.root, state.owner, { kind }), state);
+      assert.deepEqual(mountsBelow(state.root.path), [], "no mounts are left");
+      assert.deepEqual(readdirSync(join(state.owner.path, "active")), [], "no drafts are left");
+    });
+  };
+
+  const build = async (
+    s: Snapshotter,
+    parent: SnapshotId | undefined,
+    fill: (root: string) => void,
+  ): Promise<SnapshotId> => {
+    await using active = await s.prepare(parent);
+    fill(active.root);
+    return await active.commit();
+  };
+  const base = (s: Snapshotter): Promise<SnapshotId> =>
+    build(s, undefined, root => {
+      writeFileSync(join(root, "a"), "one");
+      mkdirSync(join(root, "d/sub"), { recursive: true });
+      writeFileSync(join(root, "d/x"), "x");
+      writeFileSync(join(root, "d/sub/y"), "y");
+      symlinkSync("a", join(root, "link"));
+    });
+  const changesOf = async (s: Snapshotter, id: SnapshotId): Promise<readonly string[]> => {
+    await using found = await s.changes(id);
+    return found.changes.map(({ kind: change, path }) => (change === "delete" ? `-${path}` : path));
+  };
+
+  contract(
+    "a committed tree is seen by views and children, and children do not alter it",
+    async ({ snapshotter: s }) => {
+      const first = await base(s);
+      const second = await build(s, first, root => {
+        assert.equal(readFileSync(join(root, "a"), "utf8"), "one");
+        writeFileSync(join(root, "a"), "two");
+        rmSync(join(root, "d"), { recursive: true });
+      });
+      await using one = await s.view(first);
+      await using two = await s.view(second);
+      assert.equal(readFileSync(join(one.root, "a"), "utf8"), "one");
+      assert.equal(readFileSync(join(one.root, "d/sub/y"), "utf8"), "y");
+      assert.equal(readFileSync(join(two.root, "a"), "utf8"), "two");
+      assert.ok(!existsSync(join(two.root, "d")));
+      assert.deepEqual(await s.chain(second), [first, second]);
+    },
+  );
+
+  contract("a snapshot that is not committed is gone", async ({ snapshotter: s, store }) => {
+    const first = await base(s);
+    {
+      await using active = await s.prepare(first);
+      writeFileSync(join(active.root, "lost"), "");
+    }
+    assert.equal((await store.list()).length, 1);
+  });
+
+  contract("changes are sorted, deletes included", async ({ snapshotter: s }) => {
+    const first = await base(s);
+    assert.deepEqual(await changesOf(s, first), ["a", "d", "d/sub", "d/sub/y", "d/x", "link"]);
+    const second = await build(s, first, root => {
+      rmSync(join(root, "d/sub/y"));
+      writeFileSync(join(root, "d-new"), "");
+      rmSync(join(root, "link"));
+      chmodSync(join(root, "a"), 0o600);
+    });
+    // Whether the folders above a change count as changed is left to the snapshotter.
+    const changed = (await changesOf(s, second)).filter(path => path !== "d");
+    assert.deepEqual(changed, ["a", "d/sub", "-d/sub/y", "d-new", "-link"]);
+  });
+
+  contract("a child that changes nothing has no changes", async ({ snapshotter: s }) => {
+    const first = await base(s);
+    assert.deepEqual(await changesOf(s, await build(s, first, () => undefined)), []);
+  });
+
+  contract("a change that keeps size and time is seen", async ({ snapshotter: s }) => {
+    const first = await base(s);
+    const second = await build(s, first, root => {
+      const { atime, mtime } = lstatSync(join(root, "a"));
+      writeFileSync(join(root, "a"), "eno");
+      utimesSync(join(root, "a"), atime, mtime);
+    });
+    assert.deepEqual(await changesOf(s, second), ["a"]);
+    await using view = await s.view(first);
+    assert.equal(readFileSync(join(view.root, "a"), "utf8"), "one");
+  });
+
+  contract("a folder made anew hides what was in the old one", async ({ snapshotter: s }) => {
+    const first = await base(s);
+    const second = await build(s, first, root => {
+      rmSync(join(root, "d"), { recursive: true });
+      mkdirSync(join(root, "d"));
+      writeFileSync(join(root, "d/z"), "");
+    });
+    await using view = await s.view(second);
+    assert.deepEqual(readdirSync(join(view.root, "d")), ["z"]);
+    await using found = await s.changes(second);
+    const opaque = found.changes.some(
+      change => change.kind === "upsert" && change.path === "d" && change.opaque,
+    );
+    const deleted = found.changes.filter(change => change.kind === "delete").map(change => change.path);
+    assert.ok(opaque || (deleted.includes("d/sub") && deleted.includes("d/x")));
+  });
+
+  contract(
+    "a file in the place of a folder, and a folder in the place of a file",
+    async ({ snapshotter: s }) => {
+      const first = await base(s);
+      const second = await build(s, first, root => {
+        rmSync(join(root, "d"), { recursive: true });
+        writeFileSync(join(root, "d"), "file");
+        rmSync(join(root, "a"));
+        mkdirSync(join(root, "a"));
+      });
+      assert.deepEqual(await changesOf(s, second), ["a", "d"]);
+    },
+  );
+
+  contract("hard links, odd names and attributes come through", async ({ snapshotter: s }) => {
+    const name = "ü, :\\ name";
+    const libc = await loadLibc();
+    const first = await build(s, undefined, root => {
+      writeFileSync(join(root, name), "x");
+      linkSync(join(root, name), join(root, "hard"));
+      libc.setXattr(join(root, name), "user.k", Buffer.from("v"));
+    });
+    const second = await build(s, first, root => renameSync(join(root, name), join(root, "moved")));
+    await using one = await s.view(first);
+    assert.equal(lstatSync(join(one.root, name)).ino, lstatSync(join(one.root, "hard")).ino);
+    await using two = await s.view(second);
+    assert.equal(libc.getXattr(join(two.root, "moved"), "user.k")?.toString(), "v");
+    assert.ok(!existsSync(join(two.root, name)));
+  });
+
+  contract("the mode and owner of the root are kept", async ({ snapshotter: s }) => {
+    const first = await build(s, undefined, root => chmodSync(root, 0o1770));
+    const second = await build(s, first, root => writeFileSync(join(root, "f"), ""));
+    await using view = await s.view(second);
+    assert.equal(lstatSync(view.root).mode & 0o7777, 0o1770);
+  });
+
+  contract(
+    "a name is found again, and the first to commit under it wins",
+    async ({ snapshotter: s }, { root, owner }) => {
+      assert.equal(await s.lookup("chain"), undefined);
+      await using one = await s.prepare(undefined);
+      await using two = await s.prepare(undefined);
+      writeFileSync(join(one.root, "one"), "");
+      writeFileSync(join(two.root, "two"), "");
+      const id = await one.commit({ name: "chain" });
+      assert.equal(await two.commit({ name: "chain" }), id);
+      assert.equal(await s.lookup("chain"), id);
+      const again = (await openSnapshots(root, owner, { kind })).snapshotter;
+      assert.equal(await again.lookup("chain"), id);
+      await using view = await again.view(id);
+      assert.deepEqual(readdirSync(view.root), ["one"]);
+    },
+  );
+
+  contract("a snapshot that was never there is named", async ({ snapshotter: s }) => {
+    const id = "none" as SnapshotId;
+    assert.equal(await s.exists(id), false);
+    for (const call of [() => s.view(id), () => s.prepare(id), () => s.chain(id), () => s.changes(id)]) {
+      await assert.rejects(call, { code: "state-unusable", message: /"none" is missing/ });
+    }
+  });
+
+  contract(
+    "removal spares what others use and what has children",
+    async ({ snapshotter: s }, { root, owner }) => {
+      const first = await base(s);
+      const second = await build(s, first, () => undefined);
+      const third = await build(s, first, () => undefined);
+      await owner[Symbol.asyncDispose]();
+      await using user = await openOwner(root);
+      assert.ok(await (await openSnapshots(root, user, { kind })).snapshotter.exists(third));
+      await using pruner = await openOwner(root);
+      const { store } = await openSnapshots(root, pruner, { kind });
+      assert.deepEqual(await store.remove([first, second, third]), [second]);
+      await user[Symbol.asyncDispose]();
+      assert.deepEqual([...(await store.remove([first, second, third]))].sort(), [first, third].sort());
+      assert.deepEqual(await store.list(), []);
+      mkdirSync(join(owner.path, "active"), { recursive: true });
+    },
+  );
+
+  contract("a folder without its description is no snapshot", async ({ snapshotter: s }, { root }) => {
+    mkdirSync(join(root.snapshots, "torn/fs"), { recursive: true });
+    assert.equal(await s.exists("torn" as SnapshotId), false);
+    writeFileSync(join(root.snapshots, "torn/meta.json"), '{"parent":');
+    assert.equal(await s.exists("torn" as SnapshotId), false);
+  });
+
+  contract(
+    "after a power cut, what was not flushed is not used; what was flushed is",
+    async (_, { root, owner }) => {
+      const earlier = (id: string, boot: string, bootNs: string): SnapshotId => {
+        mkdirSync(join(root.snapshots, id, "fs"), { recursive: true });
+        writeFileSync(
+          join(root.snapshots, id, "meta.json"),
+          JSON.stringify({ created: 1, kind, boot, bootNs }),
+        );
+        return id as SnapshotId;
+      };
+      writeFileSync(join(root.facts, "synced-boot1"), "100");
+      const { snapshotter } = await openSnapshots(root, owner, { kind });
+      assert.equal(await snapshotter.exists(earlier("flushed", "boot1", "99")), true);
+      assert.equal(await snapshotter.exists(earlier("late", "boot1", "101")), false);
+      assert.equal(await snapshotter.exists(earlier("other", "boot2", "1")), false);
+    },
+  );
+}
