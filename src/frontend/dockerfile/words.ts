@@ -1,6 +1,7 @@
 // Words of a Dockerfile: quotes, escapes and the `$name` and `${name…}` forms (Dockerfile reference, "Environment
 // replacement"). Everything is read rune by rune in one pass; nested words of `${…}` recurse.
 import { BakeError } from "../../diagnostic/error.ts";
+import { PatternProblem, replaceAll, replaceFirst, stripPattern } from "./shellpattern.ts";
 import { goQuote, isSpace } from "./text.ts";
 
 export interface Environment {
@@ -52,7 +53,7 @@ export function expandWord(source: string, environment: Environment, options: Wo
     const { text, words } = lexer.readUntil(undefined, options.rawEscapes === true);
     return { text, words, matched: lexer.matched, unmatched: lexer.unmatched };
   } catch (thrown) {
-    if (thrown instanceof WordProblem)
+    if (thrown instanceof WordProblem || thrown instanceof PatternProblem)
       throw new BakeError("dockerfile-lower", `cannot expand ${goQuote(source)}: ${thrown.message}`);
     throw thrown;
   }
@@ -62,6 +63,8 @@ export function expandWord(source: string, environment: Environment, options: Wo
 class WordProblem extends Error {}
 
 const SPECIAL_NAMES = "@*#?-$!0";
+/** No word needs more, and the call stack has an end. */
+const MAX_DEPTH = 500;
 
 function createLexer(source: string, environment: Environment, options: WordOptions) {
   const runes = [...source.replace(/^\ufeff/, "")];
@@ -69,6 +72,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
   const matched = new Set<string>();
   const unmatched = new Set<string>();
   let at = 0;
+  let depth = 0;
   let rawEscapes = options.rawEscapes === true;
 
   const peek = (): string | undefined => runes[at];
@@ -83,6 +87,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
 
   /** Reads up to `stop` (which is consumed) or the end. */
   function readUntil(stop: string | undefined, raw: boolean): { text: string; words: string[] } {
+    if (++depth > MAX_DEPTH) throw new WordProblem(`"\${…}" is nested more than ${MAX_DEPTH} deep`);
     const before = rawEscapes;
     rawEscapes = raw;
     let text = "";
@@ -92,6 +97,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
       if (rune === stop) {
         at++;
         rawEscapes = before;
+        depth--;
         return { text, words: words.finish() };
       }
       const special = readSpecial(rune);
@@ -245,7 +251,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
       case "#":
       case "%": {
         const greedy = word.startsWith(operator);
-        return stripPattern(value ?? "", greedy ? word.slice(1) : word, operator === "%", greedy);
+        return stripPattern(value ?? "", greedy ? word.slice(1) : word, { suffix: operator === "%", greedy });
       }
       default:
         throw unsupported();
@@ -259,9 +265,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
     const replacement = readNested("}", true);
     const value = valueOf(name);
     if (value === undefined && options.keepUnset === true) return `\${${name}/${pattern}/${replacement}}`;
-    const regex = regexFromPattern(pattern, true, false);
-    if (!all) return (value ?? "").replace(regex, () => replacement);
-    return (value ?? "").replace(new RegExp(regex.source, "gu"), match => fillTemplate(replacement, match));
+    return (all ? replaceAll : replaceFirst)(value ?? "", pattern, replacement);
   }
 
   function readNested(stop: string, raw: boolean): string {
@@ -298,51 +302,4 @@ function createSplitter() {
       return current === "" ? words : [...words, current];
     },
   };
-}
-
-/** `*` and `?` as in shells, without brackets; `\` escapes only `*`, `?` and itself. */
-function regexFromPattern(pattern: string, greedy: boolean, anchored: boolean): RegExp {
-  const runes = [...pattern];
-  let source = anchored ? "^" : "";
-  for (let i = 0; i < runes.length; i++) {
-    const rune = runes[i] ?? "";
-    if (rune === "*") source += greedy ? "[^\\n]*" : "[^\\n]*?";
-    else if (rune === "?") source += "[^\\n]";
-    else if (rune === "\\") {
-      const escaped = runes[i + 1];
-      if (escaped === "}" || escaped === "/") continue;
-      if (escaped !== "*" && escaped !== "?" && escaped !== "\\") {
-        throw new WordProblem(
-          `"\\${escaped ?? ""}" is not a known escape in the pattern ${goQuote(pattern)}`,
-        );
-      }
-      source += `\\${escaped}`;
-      i++;
-    } else source += `\\u{${(rune.codePointAt(0) ?? 0).toString(16)}}`;
-  }
-  return new RegExp(source, "u");
-}
-
-function stripPattern(value: string, pattern: string, suffix: boolean, greedy: boolean): string {
-  // The shortest match at the end is found by looking for it at the start of the reversed text.
-  const text = suffix ? [...value].reverse().join("") : value;
-  const match = regexFromPattern(suffix ? reversePattern(pattern) : pattern, greedy, true).exec(text);
-  const rest = match === null ? text : text.slice(match[0].length);
-  return suffix ? [...rest].reverse().join("") : rest;
-}
-
-function reversePattern(pattern: string): string {
-  const units = pattern.match(/\\[^]|[^]/gu) ?? [];
-  return units.reverse().join("");
-}
-
-/** References in the replacement of `${name//pattern/replacement}`: `$0` is the match, other names are empty. */
-function fillTemplate(template: string, match: string): string {
-  return template.replace(
-    /\$(?:\$|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))/gu,
-    (whole, braced?: string, plain?: string) => {
-      if (whole === "$$") return "$";
-      return /^0+$/.test(braced ?? plain ?? "") ? match : "";
-    },
-  );
 }
