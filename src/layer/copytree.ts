@@ -20,7 +20,7 @@ import { applyLayer } from "./apply.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { makeDirectories, type Owner } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
-import { cleanPath, relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
+import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 import { type ModeChange, parseModeChange } from "./modestring.ts";
 import { createSlicer } from "./slice.ts";
 import { expectVisible, matchSources } from "./sources.ts";
@@ -357,9 +357,4 @@ function ownerHint(thrown: unknown): string | undefined {
   return errnoOf(thrown) === "EINVAL"
     ? "its owner may lie outside this user's range in /etc/subuid and /etc/subgid"
     : undefined;
-}
-
-/** Whether a destination names a directory to copy into. */
-export function isDirectoryDestination(dest: string): boolean {
-  return cleanPath(dest) === "" || /\/\.?$/.test(dest);
 }

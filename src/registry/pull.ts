@@ -1,6 +1,6 @@
 // Reading from a registry: what a reference points to, manifests, configurations and blobs.
 import { BakeError } from "../diagnostic/error.ts";
-import { type Descriptor, isIndexType } from "../oci/descriptor.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference, type Reference, withDefaultTag } from "../oci/reference.ts";
@@ -237,9 +237,4 @@ function mismatch(reference: Reference, digest: Digest): BakeError {
     "content-corrupt",
     `the manifest of "${formatReference(reference)}" has digest ${digest}`,
   );
-}
-
-/** Whether a descriptor is of an index, for callers that resolve before they fetch. */
-export function isIndex(descriptor: Descriptor): boolean {
-  return isIndexType(descriptor.mediaType);
 }
