@@ -109,7 +109,11 @@ function readString(value: Value): string | undefined {
 
 function textRow(
   name: string,
-  { merge = replace<string>, print = keep, required = false } = {},
+  {
+    merge = replace,
+    print = keep,
+    required = false,
+  }: Partial<AttributeRow<string>> & { readonly required?: boolean } = {},
 ): AttributeRow<string> {
   return {
     name,
@@ -154,7 +158,7 @@ function readStrings(value: Value): readonly string[] | undefined {
 
 function listRow(
   name: string,
-  { merge = append<string>, normalize = distinct, print = printList } = {},
+  { merge = append, normalize = distinct, print = printList }: Partial<AttributeRow<readonly string[]>> = {},
 ): AttributeRow<readonly string[]> {
   return {
     name,

@@ -356,6 +356,8 @@ export function evaluateBodies(
   }
   if (failed()) return undefined;
   stage = "blocks";
+  for (const [type, entries] of references)
+    if (!values.has(type)) values.set(type, { kind: "object", entries });
   const groups = new Map<string, GroupDefinition>();
   const targets = new Map<string, TargetDefinition>();
   const firstResults = new Map<string, { readonly results: TargetFields[]; readonly index: number }>();

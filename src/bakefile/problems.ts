@@ -13,6 +13,9 @@ export interface Problems {
   readonly attempt: <T>(range: Range, step: () => T) => T | undefined;
 }
 
+/** More problems than this are not kept: they have few causes and nobody reads them. */
+const MAX_PROBLEMS = 100;
+
 /** Gathers into `problems`. */
 export function createProblems(problems: Diagnostic[]): Problems {
   const errorsBefore = countErrors();
@@ -28,6 +31,7 @@ export function createProblems(problems: Diagnostic[]): Problems {
   function report(thrown: unknown, range: Range): void {
     if (!(thrown instanceof BakeError)) throw thrown;
     for (const diagnostic of thrown.at(range).diagnostics) {
+      if (problems.length >= MAX_PROBLEMS) return;
       const again = problems.some(
         known =>
           known.message === diagnostic.message &&

@@ -22,7 +22,7 @@ function "name" {
 group "default" { targets = ["app", "m"] }
 target "app" {
   inherits = ["_base"]
-  args = { A = name("x", TAG), B = try(nosuch, [for i, v in range(3) : v * i if v > 0][*]) }
+  args = { A = name("x", TAG), B = jsonencode(try(nosuch, [for i, v in range(3) : v * i if v > 0][*])) }
   dockerfile-inline = <<-EOT
     FROM a
     %{ for x in ["1", "2"] ~}

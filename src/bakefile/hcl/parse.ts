@@ -194,6 +194,7 @@ function parseBlockBody(cursor: Cursor, opening: Token): Body {
  * closes no brace of this item closes the block around it.
  */
 function skipItem(cursor: Cursor, first: Token): void {
+  if (cursor.at >= cursor.text.length) return;
   const open: string[] = [];
   let at = first.start;
   const stop = Math.max(cursor.at, first.end);

@@ -162,6 +162,8 @@ export function nested<T>(cursor: Cursor, newlines: boolean, parse: () => T): T 
   const before = cursor.newlines;
   if (cursor.depth >= MAX_DEPTH) {
     const token = peek(cursor);
+    // Nothing after this can be read in a useful way.
+    cursor.at = cursor.text.length;
     throw syntaxError(
       cursor,
       `expressions and blocks nest deeper than ${MAX_DEPTH} levels`,
