@@ -38,14 +38,17 @@ interface Step extends Partial<ProcessSpec> {
   readonly onOutput?: (text: string) => void;
 }
 
+interface StepEnd {
+  readonly exitCode: number;
+  readonly out: string;
+  readonly err: string;
+}
+
 interface Bench {
   readonly rootfs: string;
   readonly folder: string;
   readonly state: string;
-  run(
-    script: string | readonly string[],
-    step?: Step,
-  ): Promise<{ exitCode: number; out: string; err: string }>;
+  run(script: string | readonly string[], step?: Step): Promise<StepEnd>;
 }
 
 function problemWith(runtime: string): string | undefined {
@@ -253,11 +256,11 @@ for (const runtime of ["crun", "runc"]) {
       const child = spawn(process.execPath, ["--import", "tsx", script, root.path, runtime], {
         stdio: ["ignore", "pipe", "inherit"],
       });
-      const [line] = await Promise.race([
-        once(child.stdout, "data"),
+      const first = await Promise.race([
+        once(child.stdout, "data").then(([line]) => String(line)),
         once(child, "exit").then(() => assert.fail("no step")),
       ]);
-      const dead = String(line).trim();
+      const dead = first.trim();
       assert.equal(mountsBelow(root.path).length, 1);
       assert.notDeepEqual(containersOf(dead), []);
       child.kill("SIGKILL");
@@ -314,7 +317,7 @@ async function runStep(
   rootfs: string,
   script: string | readonly string[],
   { mounts = [], readonly = false, signal = AbortSignal.timeout(20_000), onOutput, ...process }: Step = {},
-): Promise<{ exitCode: number; out: string; err: string }> {
+): Promise<StepEnd> {
   const text = { 1: "", 2: "" };
   const args = typeof script === "string" ? ["/bin/sh", "-c", script] : script;
   const spec = {
