@@ -2,10 +2,10 @@
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { renderDiagnostics } from "../diagnostic/render.ts";
-import { chooseProgressMode } from "../progress/renderer.ts";
+import { chooseProgressMode } from "../progress/choose.ts";
 import type { BakeFlags } from "./bakecommand.ts";
+import type { CommandContext } from "./command.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
-import type { CommandContext } from "./program.ts";
 
 /** Gives the exit code. @throws BakeError */
 export async function runBake(

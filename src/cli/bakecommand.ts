@@ -1,7 +1,7 @@
 // The options of `bake [TARGET...]`: those of `docker buildx bake`, and a few of llbake's own.
 import { InvalidArgumentError, Option } from "commander";
 import { collect, parseSwitch } from "./arguments.ts";
-import type { DefineCommand } from "./program.ts";
+import type { DefineCommand } from "./command.ts";
 
 /** The options as commander hands them over; absent ones were not given. */
 export interface BakeFlags {

@@ -9,16 +9,17 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Definition } from "../llb/definition.ts";
 import { readDefinition } from "../llb/marshal.ts";
 import { parsePlatform } from "../oci/platform.ts";
-import { createRenderer, isTerminal } from "../progress/renderer.ts";
+import { createRenderer } from "../progress/choose.ts";
+import { isTerminal } from "../progress/renderer.ts";
 import type { Session } from "../session/session.ts";
 import { collect } from "./arguments.ts";
 import { readAll } from "./bakefiles.ts";
 import { progressMode } from "./buildrun.ts";
+import type { DefineCommand } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { hostPlatform } from "./definition.ts";
 import { createEngine, type EngineFlags } from "./engine.ts";
 import type { Environment } from "./environment.ts";
-import type { DefineCommand } from "./program.ts";
 
 interface BuildLlbFlags extends EngineFlags {
   readonly local?: readonly string[];

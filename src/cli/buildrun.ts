@@ -5,13 +5,14 @@ import { writeMetadata } from "../build/report.ts";
 import { type BuildPlan, requestsFromTargets } from "../build/requests.ts";
 import { exitCodes } from "../diagnostic/codes.ts";
 import type { Engine } from "../engine/engine.ts";
-import { chooseProgressMode, createRenderer, isTerminal, type ProgressMode } from "../progress/renderer.ts";
+import { chooseProgressMode, createRenderer, type ProgressMode } from "../progress/choose.ts";
+import { isTerminal } from "../progress/renderer.ts";
 import type { BakeFlags } from "./bakecommand.ts";
+import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { type Definition, hostPlatform, loadDefinition } from "./definition.ts";
 import { createEngine } from "./engine.ts";
 import type { Environment } from "./environment.ts";
-import type { CommandContext } from "./program.ts";
 
 /** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
 export async function runBuild(

@@ -3,7 +3,7 @@ import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { LowerCase } from "../frontend/case.ts";
 import { collect } from "./arguments.ts";
-import type { DefineCommand } from "./program.ts";
+import type { DefineCommand } from "./command.ts";
 
 interface DebugLlbFlags {
   readonly file?: readonly string[];

@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import type { DefineCommand } from "./command.ts";
 import { type EngineFlags, rootPath } from "./engine.ts";
 import type { Environment } from "./environment.ts";
 import { findExecutable, runCommand } from "./process.ts";
-import type { DefineCommand } from "./program.ts";
 
 type Finding =
   | { readonly state: "ok"; readonly text: string }

@@ -4,21 +4,9 @@ import { Command, CommanderError } from "commander";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { normalizeArguments, usageError } from "./arguments.ts";
+import type { CommandContext, DefineCommand } from "./command.ts";
 import type { Environment } from "./environment.ts";
 import { version } from "./version.ts";
-
-/** What a command is run with. */
-export interface CommandContext {
-  readonly environment: Environment;
-  readonly signal: AbortSignal;
-}
-
-/** Adds options, arguments and the action to an empty command. The action returns the exit code. */
-export type DefineCommand = (
-  command: Command,
-  context: CommandContext,
-  done: (exitCode: number) => void,
-) => void;
 
 interface CommandRow {
   readonly summary: string;

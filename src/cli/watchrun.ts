@@ -10,9 +10,9 @@ import { watch } from "../watch/watch.ts";
 import type { BakeFlags } from "./bakecommand.ts";
 import { watchedBakeFiles } from "./bakefiles.ts";
 import { buildPlan, planFromDefinition, progressMode } from "./buildrun.ts";
+import type { CommandContext } from "./command.ts";
 import { loadDefinition } from "./definition.ts";
 import { createEngine, rootPath } from "./engine.ts";
-import type { CommandContext } from "./program.ts";
 
 /** How many changed paths a line names. */
 const SHOWN_PATHS = 3;

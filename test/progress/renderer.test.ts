@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { BakeError } from "../../src/diagnostic/error.ts";
 import type { ProgressEvent } from "../../src/progress/event.ts";
-import { chooseProgressMode, createRenderer, type ProgressMode } from "../../src/progress/renderer.ts";
+import { chooseProgressMode, createRenderer, type ProgressMode } from "../../src/progress/choose.ts";
 
 const events: readonly ProgressEvent[] = [
   { type: "step", id: "sha256:a", name: "[1/2] RUN a", inputs: [] },
