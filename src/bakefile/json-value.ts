@@ -1,4 +1,5 @@
 // Values of the bake language to and from JSON (go-cty cty/json).
+import { didYouMean } from "../diagnostic/suggest.ts";
 import { goJson } from "../oci/json.ts";
 import { convert } from "./hcl/convert.ts";
 import { formatNumber, parseNumber } from "./hcl/number.ts";
@@ -51,6 +52,11 @@ export function valueFromJson(text: string, name = "JSON"): Value {
 /** JSON of a wanted type, as `NAME_JSON` variables hold it. */
 export function typedValueFromJson(text: string, type: Type): Value {
   const value = valueFromJson(text);
+  if (type.kind === "object" && value.kind === "object") {
+    const extra = [...value.entries.keys()].find(key => !type.attributes.has(key));
+    if (extra !== undefined)
+      throw fail(`the type has no attribute "${extra}"`, didYouMean(extra, type.attributes.keys()));
+  }
   if (type.kind !== "dynamic") return convert(value, lenient(type));
   const inner = value.kind === "object" ? value.entries.get("value") : undefined;
   if (inner === undefined || value.kind !== "object" || !value.entries.has("type")) {

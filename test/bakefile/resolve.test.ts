@@ -65,8 +65,8 @@ test("overrides replace, append and match patterns", () => {
   });
   assert.deepEqual(target["a"]?.["tags"], ["t", "u"]);
   assert.deepEqual(target["b"]?.["tags"], ["v=w"]);
-  assert.deepEqual(target["b"].["platforms"], ["linux/arm64"]);
-  assert.deepEqual(target["a"].["args"], { X: "1" });
+  assert.deepEqual(target["b"]["platforms"], ["linux/arm64"]);
+  assert.deepEqual(target["a"]["args"], { X: "1" });
 });
 
 test("variables take the command line before the environment, converted to their type", () => {
