@@ -12,6 +12,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { concurrency: { type: "string" }, reporter: { type: "string" }, only: { type: "boolean" } },
 });
+/** A file that takes longer hangs; the suite has ten minutes altogether. */
+const TIMEOUT_MS = 180_000;
 const concurrency = values.concurrency ?? String(Math.max(1, Math.min(4, availableParallelism())));
 const reporter = values.reporter ?? pathToFileURL(join(root, "scripts", "reporter.mjs")).href;
 
@@ -32,7 +34,14 @@ const stateRoot = await mkdtemp(join(tmpdir(), "llbake-test-"));
 const child = spawn(
   process.execPath,
   [
-    ...["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, `--test-reporter=${reporter}`],
+    ...[
+      "--import",
+      "tsx",
+      "--test",
+      `--test-concurrency=${concurrency}`,
+      `--test-reporter=${reporter}`,
+      `--test-timeout=${TIMEOUT_MS}`,
+    ],
     ...(values.only ? ["--test-only"] : []),
     ...files,
   ],

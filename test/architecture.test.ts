@@ -23,7 +23,7 @@ const allowed = {
   registry: ["diagnostic", "oci", "content"],
   session: ["diagnostic", "oci", "registry"],
   snapshot: ["diagnostic", "oci", "content", "layer"],
-  executor: ["diagnostic", "oci", "content", "snapshot"],
+  executor: ["diagnostic", "oci", "content", "layer", "snapshot"],
   source: [
     "diagnostic",
     "oci",
@@ -73,19 +73,19 @@ const allowed = {
   build: ["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "session", "exporter", "engine"],
   watch: ["diagnostic", "pattern", "progress", "bakefile", "session", "engine", "build"],
   cli: [
+    ...["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "frontend", "content", "registry"],
     ...[
-      "diagnostic",
-      "oci",
-      "pattern",
-      "progress",
-      "bakefile",
-      "llb",
-      "content",
-      "registry",
       "session",
       "snapshot",
+      "executor",
+      "source",
+      "worker",
+      "cache",
+      "exporter",
+      "engine",
+      "build",
+      "watch",
     ],
-    ...["executor", "source", "worker", "cache", "exporter", "engine", "build", "watch"],
   ],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
@@ -183,7 +183,7 @@ test("pure modules read no clock, environment, chance or network", () => {
         ts.isIdentifier(node) &&
         impureGlobals.includes(node.text) &&
         isFreeName(node) &&
-        !isDeclared(file, node.text)
+        !isShadowed(node)
       ) {
         wrong.push(`${at()}: ${node.text}`);
       }
@@ -196,7 +196,8 @@ test("only the command line reads environment, arguments, terminal and working d
   const wrong: string[] = [];
   for (const file of sources.filter(({ path }) => moduleOf(path) !== "cli")) {
     walkSyntax(file, (node, at) => {
-      if (!ts.isPropertyAccessExpression(node)) return;
+      if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression)) return;
+      if (isShadowed(node.expression)) return;
       if (/^process\.(env|argv|cwd|stdin|stdout|stderr|exit|exitCode)$/.test(node.getText())) {
         wrong.push(`${at()}: ${node.getText()}`);
       }
@@ -301,9 +302,23 @@ function isFreeName(node: ts.Identifier): boolean {
   return !ts.isTypeNode(parent) && !ts.isFunctionDeclaration(parent) && !ts.isMethodDeclaration(parent);
 }
 
-/** Whether the file itself declares or imports the name. */
-function isDeclared(file: SourceFile, name: string): boolean {
-  return new RegExp(
-    String.raw`\b(?:const|let|function|import)\b[^;=]*\b${name}\b|[(,]\s*${name}\s*[:,)]`,
-  ).test(file.text);
+/** Whether a function around the name, or the file, declares it as something of its own. */
+function isShadowed(name: ts.Identifier): boolean {
+  const declares = (node: ts.Node): boolean => {
+    if (ts.isParameter(node) || ts.isVariableDeclaration(node) || ts.isBindingElement(node)) {
+      if (node.name.getText() === name.text) return true;
+      if (!ts.isIdentifier(node.name)) return node.name.elements.some(element => declares(element));
+    }
+    return ts.isImportSpecifier(node) && node.name.text === name.text;
+  };
+  for (let scope: ts.Node = name.parent; !ts.isSourceFile(scope); scope = scope.parent) {
+    if (ts.isFunctionLike(scope) && scope.parameters.some(declares)) return true;
+    if (ts.isBlock(scope) && scope.statements.some(statement => variablesOf(statement).some(declares)))
+      return true;
+  }
+  return false;
+}
+
+function variablesOf(statement: ts.Statement): readonly ts.VariableDeclaration[] {
+  return ts.isVariableStatement(statement) ? statement.declarationList.declarations : [];
 }

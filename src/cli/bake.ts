@@ -3,7 +3,7 @@ import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { renderDiagnostics } from "../diagnostic/render.ts";
 import { chooseProgressMode } from "../progress/choose.ts";
-import type { BakeFlags } from "./bakecommand.ts";
+import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
 

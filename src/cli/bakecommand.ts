@@ -2,36 +2,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import { collect, parseSwitch } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
-
-/** The options as commander hands them over; absent ones were not given. */
-export interface BakeFlags {
-  readonly file: readonly string[];
-  readonly print?: boolean;
-  readonly list?: string;
-  readonly listTargets?: boolean;
-  readonly listVariables?: boolean;
-  readonly set: readonly string[];
-  readonly var: readonly string[];
-  readonly push?: boolean;
-  readonly load?: boolean;
-  readonly pull?: boolean;
-  readonly noCache?: boolean;
-  readonly progress?: string;
-  readonly metadataFile?: string;
-  readonly allow: readonly string[];
-  readonly call?: string;
-  readonly check?: boolean;
-  readonly provenance?: string;
-  readonly sbom?: string;
-  readonly policy: readonly string[];
-  readonly builder?: string;
-  readonly debug?: boolean;
-  readonly watch?: boolean;
-  readonly root?: string;
-  readonly ociRuntime?: string;
-  readonly maxParallelism?: number;
-  readonly keepGoing?: boolean;
-}
+import type { BakeFlags } from "./flags.ts";
 
 export const defineBake: DefineCommand = (command, context, done) => {
   const value = (flags: string, text: string): Option => new Option(flags, text);

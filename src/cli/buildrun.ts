@@ -7,7 +7,7 @@ import { exitCodes } from "../diagnostic/codes.ts";
 import type { Engine } from "../engine/engine.ts";
 import { chooseProgressMode, createRenderer, type ProgressMode } from "../progress/choose.ts";
 import { isTerminal } from "../progress/renderer.ts";
-import type { BakeFlags } from "./bakecommand.ts";
+import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { type Definition, hostPlatform, loadDefinition } from "./definition.ts";

@@ -12,7 +12,7 @@ import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
 import { isTerminal } from "../progress/renderer.ts";
-import type { BakeFlags } from "./bakecommand.ts";
+import type { BakeFlags } from "./flags.ts";
 import { readBakeFiles } from "./bakefiles.ts";
 import { checkEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";

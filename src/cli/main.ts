@@ -22,6 +22,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     // The second time the user means it: what is left behind is swept by the next run.
     if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
     interruption.abort();
+    // Whoever waits for more input waits in vain.
+    process.stdin.destroy();
   });
 }
 process.on("uncaughtException", error => {

@@ -7,7 +7,7 @@ import { renderDiagnostics } from "../diagnostic/render.ts";
 import { parseIgnoreFile } from "../frontend/dockerfile/dockerignore.ts";
 import type { WatchInputs } from "../watch/inputs.ts";
 import { watch } from "../watch/watch.ts";
-import type { BakeFlags } from "./bakecommand.ts";
+import type { BakeFlags } from "./flags.ts";
 import { watchedBakeFiles } from "./bakefiles.ts";
 import { buildPlan, planFromDefinition, progressMode } from "./buildrun.ts";
 import type { CommandContext } from "./command.ts";

@@ -67,7 +67,7 @@ export function parseImageConfig(bytes: Uint8Array, name: string): ImageConfig {
       },
     );
   }
-  const config = parsed.data as unknown as ImageConfig;
+  const config = parsed.data as ImageConfig;
   return { ...config, rootfs: { type: "layers", diff_ids: parsed.data.rootfs.diff_ids ?? [] } };
 }
 
