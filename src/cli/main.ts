@@ -23,7 +23,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
     interruption.abort();
     // Whoever waits for more input waits in vain.
-    process.stdin.destroy();
+    environment.stdin.destroy();
   });
 }
 process.on("uncaughtException", error => {
