@@ -1,11 +1,12 @@
 // OCI image layouts (image spec, image-layout.md) and docker-load archives, as a tar file or a folder.
-import { createReadStream, createWriteStream } from "node:fs";
+import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { pack as tarPack } from "tar-stream";
 import type { BlobStore } from "../content/blob.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { encodeTarHeader, tarEnd, tarPadding } from "../layer/tar.ts";
 import { type Descriptor, mediaTypes } from "../oci/descriptor.ts";
 import { type Digest, digestHex } from "../oci/digest.ts";
 import { goJson } from "../oci/json.ts";
@@ -147,27 +148,30 @@ async function writeTar(
   signal: AbortSignal,
   end: boolean,
 ): Promise<void> {
-  const pack = tarPack();
-  const feed = async (): Promise<void> => {
-    // Times and owners would make two equal images differ.
-    const header = { mtime: new Date(0), uid: 0, gid: 0 };
-    for (const folder of ["blobs/", "blobs/sha256/"])
-      pack.entry({ ...header, name: folder, type: "directory", mode: 0o755 }).end("");
-    for (const { name, content } of entries) {
-      if ("bytes" in content) {
-        pack.entry({ ...header, name, mode: 0o644 }, Buffer.from(content.bytes));
-      } else {
-        const entry = pack.entry({ ...header, name, mode: 0o644, size: content.size });
-        await pipeline(createReadStream(blobs.path(content.blob)), entry, { signal });
-      }
-    }
-    pack.finalize();
-  };
-  const fed = feed().catch((error: unknown) => {
-    pack.destroy(error instanceof Error ? error : new Error(String(error)));
-    throw error;
-  });
-  await Promise.all([fed, pipeline(pack, out, { signal, end })]);
+  await pipeline(Readable.from(archive(entries, blobs, signal), { objectMode: false }), out, { signal, end });
+}
+
+async function* archive(
+  entries: readonly Entry[],
+  blobs: BlobStore,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (const folder of ["blobs/", "blobs/sha256/"]) yield tarHeader(folder, "directory", 0);
+  for (const { name, content } of entries) {
+    const size = "bytes" in content ? content.bytes.length : content.size;
+    yield tarHeader(name, "file", size);
+    if ("bytes" in content) yield content.bytes;
+    else yield* blobs.stream(content.blob, { signal });
+    yield tarPadding(size);
+  }
+  yield tarEnd();
+}
+
+/** Times and owners are fixed: they would make two equal images differ. */
+function tarHeader(name: string, type: "file" | "directory", size: number): Uint8Array {
+  const mode = type === "file" ? 0o644 : 0o755;
+  const fixed = { uid: 0, gid: 0, mtime: 0, linkname: "", devMajor: 0, devMinor: 0, xattrs: [] };
+  return encodeTarHeader({ ...fixed, name, type, mode, size });
 }
 
 async function writeFolder(

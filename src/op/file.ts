@@ -91,8 +91,16 @@ function copySelector({
   followSymlink,
   includePatterns,
   excludePatterns,
+  requiredPaths,
 }: CopyAction): PathSelector {
-  return { path: src, wildcard: allowWildcard, followSymlink, includePatterns, excludePatterns };
+  return {
+    path: src,
+    wildcard: allowWildcard,
+    followSymlink,
+    includePatterns,
+    excludePatterns,
+    requiredPaths,
+  };
 }
 
 /** What an action left behind: still open for one successor, or committed. */
@@ -250,6 +258,8 @@ async function copy(
       allowWildcard: action.allowWildcard,
       allowEmptyWildcard: action.allowEmptyWildcard,
       alwaysReplace: action.alwaysReplaceExistingDestPaths,
+      attemptUnpack: action.attemptUnpack,
+      requiredPaths: action.requiredPaths,
       includePatterns,
       excludePatterns,
       ...(tree.local && { filter: tree.local, resetOwner: true }),
