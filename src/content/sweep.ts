@@ -137,11 +137,28 @@ async function processStart(pid: number): Promise<string | undefined> {
 
 /** Removes a cgroup and those below it in every mounted hierarchy; their processes are dead by now. */
 export async function removeCgroups(name: string): Promise<void> {
-  const table = await readFile("/proc/self/mountinfo", "utf8");
-  for (const line of table.split("\n")) {
-    const point = line.split(" ")[4];
-    if (point !== undefined && / - cgroup2? /.test(line)) await removeCgroup(join(point, name));
+  for (const point of await cgroupPoints()) await removeCgroup(join(point, name));
+}
+
+/**
+ * Removes the cgroups of dead owners whose state directory is gone, so that no sweep of it will come. Only empty ones
+ * can be removed, so a living container is safe even where its processes cannot be seen from here.
+ */
+export async function sweepOrphanCgroups(): Promise<void> {
+  for (const point of await cgroupPoints()) {
+    for (const entry of await readdir(point).catch(() => [])) {
+      const [, pid, started] = /^llbake-([0-9]+)-([0-9]+)-[0-9a-f]+$/.exec(entry) ?? [];
+      if (pid === undefined || (await processStart(Number(pid))) === started) continue;
+      await removeCgroup(join(point, entry));
+    }
   }
+}
+
+async function cgroupPoints(): Promise<readonly string[]> {
+  return (await readFile("/proc/self/mountinfo", "utf8"))
+    .split("\n")
+    .filter(line => / - cgroup2? /.test(line))
+    .flatMap(line => line.split(" ")[4] ?? []);
 }
 
 /** A cgroup goes away with rmdir only, children first; it stays busy for a moment after its last process ended. */

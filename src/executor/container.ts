@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
-import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
+import { ownerCgroup, removeCgroups, sweepOrphanCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
@@ -54,29 +54,32 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     runtime: options.runtime,
     searchPath: options.searchPath ?? "",
   });
-  if (runtime.hasCgroups) owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
+  if (runtime.hasCgroups) {
+    await sweepOrphanCgroups();
+    owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
+  }
   return {
     runtime: runtime.label,
-    run: (process, rootSpec, runOptions) => run(runtime, owner, process, rootSpec, runOptions),
+    run: (command, rootSpec, runOptions) => run(runtime, owner, command, rootSpec, runOptions),
   };
 }
 
 async function run(
   runtime: Runtime,
   owner: Owner,
-  process: ProcessSpec,
+  command: ProcessSpec,
   root: RootSpec,
   options: RunOptions,
 ): Promise<{ readonly exitCode: number }> {
   options.signal.throwIfAborted();
-  const user = await resolveUser(root.path, process.user);
+  const user = await resolveUser(root.path, command.user);
   const bundle = owner.newPath("bundles");
   const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
   const cgroup = join(ownerCgroup(owner.name), id);
   const stubs = findMountStubs(root.path, mountDestinations(root));
   try {
-    writeBundle(bundle, process, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined);
-    if (!root.readonly) makeWorkingDirectory(process.cwd, root, user);
+    writeBundle(bundle, command, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined);
+    if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
     const log = join(bundle, "log");
     const args = [
       ...runtime.args,
@@ -101,7 +104,7 @@ async function run(
     const end = await runToEnd(runtime.file, args, { signal: options.signal, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
-      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), process, root.path);
+      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), command, root.path);
       if (failure) throw failure;
     }
     if (end.exitCode === undefined) {
@@ -117,19 +120,19 @@ async function run(
 
 function writeBundle(
   bundle: string,
-  process: ProcessSpec,
+  command: ProcessSpec,
   root: RootSpec,
   user: ProcessUser,
   cgroupsPath: string | undefined,
 ): void {
   const hostname =
-    process.hostname === undefined || process.hostname === "" ? DEFAULT_HOSTNAME : process.hostname;
+    command.hostname === undefined || command.hostname === "" ? DEFAULT_HOSTNAME : command.hostname;
   const hostsFile = join(bundle, "hosts");
   const resolvFile = join(bundle, "resolv.conf");
   mkdirSync(bundle, { mode: 0o711 });
-  writeFileSync(hostsFile, hostsText(hostname, process.extraHosts ?? []), { mode: 0o644 });
-  writeFileSync(resolvFile, process.network === "none" ? "" : hostResolvConf(), { mode: 0o644 });
-  const config = runtimeConfig({ process, root, user, hostname, hostsFile, resolvFile, cgroupsPath });
+  writeFileSync(hostsFile, hostsText(hostname, command.extraHosts ?? []), { mode: 0o644 });
+  writeFileSync(resolvFile, command.network === "none" ? "" : hostResolvConf(), { mode: 0o644 });
+  const config = runtimeConfig({ command, root, user, hostname, hostsFile, resolvFile, cgroupsPath });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
 }
 

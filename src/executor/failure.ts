@@ -8,7 +8,7 @@ interface Pattern {
   readonly matches: RegExp;
   explain(
     program: string,
-    process: ProcessSpec,
+    command: ProcessSpec,
     root: string,
   ): { readonly message: string; readonly hint: string };
 }
@@ -24,8 +24,8 @@ const patterns: readonly Pattern[] = [
   },
   {
     matches: /(?:chdir|cwd|working directory|mkdir)[^\n]*(?:not a directory|no such file|permission denied)/i,
-    explain: (_, process) => ({
-      message: `cannot enter the working directory "${process.cwd}"`,
+    explain: (_, command) => ({
+      message: `cannot enter the working directory "${command.cwd}"`,
       hint: "it must be a directory that the user of the step may enter",
     }),
   },
@@ -52,16 +52,16 @@ const SHELLS = new Set(["/bin/sh", "/bin/bash", "sh", "bash"]);
 export function startFailure(
   runtime: string,
   log: string,
-  process: ProcessSpec,
+  command: ProcessSpec,
   root: string,
 ): BakeError | undefined {
   const message = errorIn(log);
   if (message === undefined) return undefined;
-  const program = process.args[0] ?? "";
+  const program = command.args[0] ?? "";
   const isAboutProgram = /exec|chdir|cwd|container init: mkdir/i.test(message);
   const pattern = isAboutProgram ? patterns.find(({ matches }) => matches.test(message)) : undefined;
   if (pattern) {
-    const { message: text, hint } = pattern.explain(program, process, root);
+    const { message: text, hint } = pattern.explain(program, command, root);
     return new BakeError("step-failed", text, { hint, cause: new Error(message) });
   }
   return new BakeError("runtime-failed", `${runtime} could not start the container: ${message}`, {

@@ -156,7 +156,7 @@ async function probe(
   try {
     await writeFile(join(bundle, "empty"), "");
     const config = runtimeConfig({
-      process: {
+      command: {
         args: ["/llbake-probe"],
         env: ["PATH=/"],
         cwd: "/",

@@ -7,7 +7,7 @@ import type { ContainerMount, ProcessSpec, RootSpec } from "./executor.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 export interface SpecInput {
-  readonly process: ProcessSpec;
+  readonly command: ProcessSpec;
   readonly root: RootSpec;
   readonly user: ProcessUser;
   readonly hostname: string;
@@ -76,8 +76,8 @@ const OPEN_FILES = 1_048_576;
 const sharesNetwork = { default: true, host: true, none: false } as const;
 
 export function runtimeConfig(input: SpecInput): RuntimeConfig {
-  const { process, root, user } = input;
-  const capabilities = process.insecure ? allCapabilities() : defaultCapabilities;
+  const { command, root, user } = input;
+  const capabilities = command.insecure ? allCapabilities() : defaultCapabilities;
   // Only root has capabilities to begin with; others may still gain them through set-uid programs.
   const effective = user.uid === 0 ? capabilities : [];
   return {
@@ -85,9 +85,9 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
     process: {
       terminal: false,
       user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.additionalGids },
-      args: process.args,
-      env: process.env,
-      cwd: process.cwd === "" ? "/" : process.cwd,
+      args: command.args,
+      env: command.env,
+      cwd: command.cwd === "" ? "/" : command.cwd,
       capabilities: { bounding: capabilities, effective, permitted: effective, inheritable: [], ambient: [] },
       rlimits: [{ type: "RLIMIT_NOFILE", soft: openFiles(), hard: openFiles() }],
       noNewPrivileges: false,
@@ -97,16 +97,16 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
     mounts: mergeMounts(input),
     linux: {
       ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
-      resources: { devices: process.insecure ? [{ allow: true, access: "rwm" }] : deviceRules },
+      resources: { devices: command.insecure ? [{ allow: true, access: "rwm" }] : deviceRules },
       namespaces: [
         { type: "pid" },
         { type: "ipc" },
         { type: "uts" },
         { type: "mount" },
         { type: "cgroup" },
-        ...(sharesNetwork[process.network] ? [] : [{ type: "network" }]),
+        ...(sharesNetwork[command.network] ? [] : [{ type: "network" }]),
       ],
-      ...(process.insecure ? {} : { seccomp: seccompProfile(), maskedPaths, readonlyPaths }),
+      ...(command.insecure ? {} : { seccomp: seccompProfile(), maskedPaths, readonlyPaths }),
     },
   };
 }
@@ -124,7 +124,7 @@ export function mountDestinations(root: RootSpec): readonly string[] {
   return [...system, "/etc/hosts", "/etc/resolv.conf", ...root.mounts.map(mount => mount.dest)];
 }
 
-function mergeMounts({ process, root, hostsFile, resolvFile }: SpecInput): readonly SpecMount[] {
+function mergeMounts({ command, root, hostsFile, resolvFile }: SpecInput): readonly SpecMount[] {
   const own = root.mounts.map(specMount);
   const taken = new Set(own.map(mount => mount.destination));
   const etc = [
@@ -132,7 +132,7 @@ function mergeMounts({ process, root, hostsFile, resolvFile }: SpecInput): reado
     ["/etc/resolv.conf", resolvFile],
   ] as const;
   const given = [
-    ...systemMounts.map(mount => (process.insecure ? writable(mount) : mount)),
+    ...systemMounts.map(mount => (command.insecure ? writable(mount) : mount)),
     ...etc.map(([destination, source]) => bind(source, destination, true)),
   ];
   return [...given.filter(mount => !taken.has(mount.destination)), ...own];

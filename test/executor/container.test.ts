@@ -48,7 +48,7 @@ interface Bench {
   readonly rootfs: string;
   readonly folder: string;
   readonly state: string;
-  run(script: string | readonly string[], step?: Step): Promise<StepEnd>;
+  readonly run: (this: void, script: string | readonly string[], step?: Step) => Promise<StepEnd>;
 }
 
 function problemWith(runtime: string): string | undefined {
