@@ -16,6 +16,8 @@ export function ownerCgroup(name: string): string {
 /** A folder without its lock this old was left by a process that died while making it. */
 const DRAFT_AGE_MS = 60_000;
 const KILL_WAIT_MS = 5_000;
+/** With 10 ms between them. */
+const BUSY_ATTEMPTS = 50;
 
 /** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
 export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[]> {
@@ -149,7 +151,7 @@ export async function sweepOrphanCgroups(): Promise<void> {
     for (const entry of await readdir(point).catch(() => [])) {
       const [, pid, started] = /^llbake-([0-9]+)-([0-9]+)-[0-9a-f]+$/.exec(entry) ?? [];
       if (pid === undefined || (await processStart(Number(pid))) === started) continue;
-      await removeCgroup(join(point, entry));
+      await removeCgroup(join(point, entry), 1);
     }
   }
 }
@@ -162,15 +164,15 @@ async function cgroupPoints(): Promise<readonly string[]> {
 }
 
 /** A cgroup goes away with rmdir only, children first; it stays busy for a moment after its last process ended. */
-async function removeCgroup(path: string): Promise<void> {
+async function removeCgroup(path: string, attempts = BUSY_ATTEMPTS): Promise<void> {
   let entries: readonly Dirent[];
   try {
     entries = await readdir(path, { withFileTypes: true });
   } catch {
     return;
   }
-  for (const entry of entries) if (entry.isDirectory()) await removeCgroup(join(path, entry.name));
-  for (let attempt = 0; attempt < 50; attempt++) {
+  for (const entry of entries) if (entry.isDirectory()) await removeCgroup(join(path, entry.name), attempts);
+  for (let attempt = 0; attempt < attempts; attempt++) {
     try {
       return await rmdir(path);
     } catch (thrown) {

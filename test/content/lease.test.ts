@@ -16,8 +16,8 @@ async function startHolder(path: string): Promise<{ readonly child: ChildProcess
   const child = spawn(process.execPath, ["--import", "tsx", script, path], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [line] = await once(child.stdout, "data");
-  return { child, owner: String(line).trim() };
+  const line = await once(child.stdout, "data").then(String);
+  return { child, owner: line.trim() };
 }
 
 test("a living owner is left alone; its leases count until it leaves", async t => {

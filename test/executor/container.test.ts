@@ -48,7 +48,7 @@ interface Bench {
   readonly rootfs: string;
   readonly folder: string;
   readonly state: string;
-  readonly run: (this: void, script: string | readonly string[], step?: Step) => Promise<StepEnd>;
+  readonly run: (script: string | readonly string[], step?: Step) => Promise<StepEnd>;
 }
 
 function problemWith(runtime: string): string | undefined {
