@@ -28,6 +28,13 @@ const needs = [
     packages: ["crun", "runc"],
   },
   {
+    what: "runc",
+    why: "the tests run steps in it as well",
+    forTests: true,
+    present: () => onPath("runc"),
+    packages: ["runc"],
+  },
+  {
     what: "a static busybox",
     why: "the demo and the examples use it as their base",
     present: () => ["/bin/busybox", "/usr/bin/busybox"].some(isStatic),
