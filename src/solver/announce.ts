@@ -11,7 +11,7 @@ export interface Announcer {
 
 /**
  * Announces a node as cached, and with it the inputs that have a record of their own and whose results nobody wants
- * now. Each node is visited once.
+ * now. Inputs are told before their users. Each node is visited once.
  */
 export function announceCached<R>(node: Node<R>, { emit, clock }: Announcer): void {
   const at = clock.now();
@@ -20,25 +20,31 @@ export function announceCached<R>(node: Node<R>, { emit, clock }: Announcer): vo
     cached.shown = "cached";
     emit({ type: "cached", id: cached.vertex.digest, at });
   };
-  say(node);
-  const stack = [node];
-  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-    if (top.chained) continue;
-    top.chained = true;
-    for (const twin of top.twins) {
-      say(twin);
-      stack.push(twin);
+  // A stack of our own: chains are longer than the call stack is deep.
+  const stack: Visit<R>[] = [{ node, told: true, leaving: false }];
+  for (let visit = stack.pop(); visit !== undefined; visit = stack.pop()) {
+    const { node: top, told } = visit;
+    if (visit.leaving || top.chained) {
+      if (told) say(top);
+      continue;
     }
+    top.chained = true;
+    stack.push({ node: top, told, leaving: true });
+    for (const twin of top.twins) stack.push({ node: twin, told: true, leaving: false });
     for (const { node: input } of top.inputs) {
       const worker = workerOf(input);
       const { state } = worker;
       if (state.tag !== "known" || worker.resultWaiters.length > 0) continue;
-      if (state.record !== undefined) {
-        say(worker);
-        say(input);
-      }
-      stack.push(worker);
-      if (input !== worker) stack.push(input);
+      const hasRecord = state.record !== undefined;
+      stack.push({ node: worker, told: hasRecord, leaving: false });
+      if (input !== worker) stack.push({ node: input, told: hasRecord, leaving: false });
     }
   }
+}
+
+interface Visit<R> {
+  readonly node: Node<R>;
+  /** Whether the node is to be announced, not only passed on the way to its inputs. */
+  readonly told: boolean;
+  readonly leaving: boolean;
 }
