@@ -58,6 +58,12 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
       });
     else given.set(flag.slice(0, equals), flag.slice(equals + 1));
   }
+  const relativeText = input.env["BUILDX_BAKE_FILE_RELATIVE_PATHS"] ?? "";
+  const relativePaths = input.relativePaths ?? parseBoolText(relativeText);
+  if (relativePaths === undefined && relativeText !== "") {
+    const message = `BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false: "${relativeText}"`;
+    problems.push({ severity: "error", code: "usage", message });
+  }
   if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
   const environmentHidden = parseBoolText(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "") === true;
   const evaluated = evaluateBodies(
@@ -75,7 +81,7 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
         randomBytes: input.randomBytes ?? (() => new Uint8Array(16)),
         homeDirectory: input.env["HOME"],
       },
-      relativePaths: input.relativePaths ?? parseBoolText(input.env["BUILDX_BAKE_FILE_RELATIVE_PATHS"] ?? ""),
+      relativePaths,
     },
     problems,
   );
