@@ -125,7 +125,8 @@ function braced(inner: string, whole: string, variables: Variables, depth: numbe
       const reason = substitute(rest, variables, depth + 1);
       throw problem(
         `the variable "${name}" must have a value${reason === "" ? "" : `: ${reason}`}`,
-        didYouMean(name, variables.names()) ?? `set it in the environment, in .env, or with --var ${name}=...`,
+        didYouMean(name, variables.names()) ??
+          `set it in the environment, in .env, or with --var ${name}=...`,
       );
     }
   }

@@ -79,7 +79,10 @@ function timeText(text: string): string | undefined {
   const hour = found[4] ?? found[9] ?? "0";
   const minute = found[5] ?? found[10] ?? "0";
   const second = found[6] ?? found[11] ?? "0";
-  const fraction = (found[7] ?? found[12] ?? "").replace(",", ".").slice(0, 10).replace(/\.?0+$/, "");
+  const fraction = (found[7] ?? found[12] ?? "")
+    .replace(",", ".")
+    .slice(0, 10)
+    .replace(/\.?0+$/, "");
   const zone = found[8] ?? "Z";
   const inRange =
     Number(month) >= 1 &&
