@@ -67,7 +67,9 @@ test("law: whole numbers behave like BigInt", () => {
       (a, b) => {
         const [x, y] = [parse(String(a)), parse(String(b))];
         assert.equal(show(number.add(x, y)), String(a + b));
-        assert.equal(show(number.multiply(x, y)), String(a * b));
+        // Zero keeps a sign, which a BigInt has not.
+        const isMinusZero = a * b === 0n && (a < 0n || b < 0n);
+        assert.equal(show(number.multiply(x, y)), isMinusZero ? "-0" : String(a * b));
         assert.equal(Math.sign(number.compareNumbers(x, y)), a < b ? -1 : a > b ? 1 : 0);
         if (b !== 0n) assert.equal(number.truncate(number.modulo(x, y) ?? x), a % b);
       },
