@@ -13,6 +13,11 @@ export interface Diagnostic {
   readonly hint?: string;
   /** Further places that explain the problem ("first defined here"). */
   readonly related?: readonly { readonly message: string; readonly range: Range }[];
+  /**
+   * The lines that a BuildKit client is told of, a list a place, where BuildKit's own frontend names others than those
+   * of `range` or none. People are always shown `range`.
+   */
+  readonly reported?: readonly (readonly number[])[];
 }
 
 /** The result of a language: a value when there is one, and every problem found, not only the first. */

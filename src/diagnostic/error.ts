@@ -7,6 +7,7 @@ export interface BakeErrorOptions {
   readonly range?: Range | undefined;
   readonly hint?: string | undefined;
   readonly related?: Diagnostic["related"];
+  readonly reported?: Diagnostic["reported"];
   /** Further problems found beside the main one. */
   readonly others?: readonly Diagnostic[] | undefined;
   readonly cause?: unknown;
@@ -29,6 +30,7 @@ export class BakeError extends Error {
         ...(options.range && { range: options.range }),
         ...(options.hint && { hint: options.hint }),
         ...(options.related && { related: options.related }),
+        ...(options.reported && { reported: options.reported }),
       },
       ...(options.others ?? []),
     ];
@@ -59,12 +61,12 @@ export class BakeError extends Error {
   }
 
   /** The same error pointing at a place in a source, unless it already has one. */
-  at(range: Range | undefined): BakeError {
+  at(range: Range | undefined, options: Pick<BakeErrorOptions, "reported"> = {}): BakeError {
     const main = this.diagnostics[0];
     if (range === undefined || main === undefined || main.range !== undefined) return this;
     const { code, message, ...place } = main;
     const others = this.diagnostics.slice(1);
-    return new BakeError(code, message, { ...place, range, others, cause: this.cause ?? this });
+    return new BakeError(code, message, { ...options, ...place, range, others, cause: this.cause ?? this });
   }
 }
 

@@ -36,6 +36,8 @@ export function createFrontendHost({ session, images, readSolved }: HostDeps): F
       }
     },
     readSolved,
+    resolveSource: ({ identifier }) =>
+      Promise.reject(new BakeError("not-supported", `the time of "${identifier}" cannot be asked for yet`)),
   };
 }
 

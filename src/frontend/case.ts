@@ -34,8 +34,15 @@ export interface LowerCase {
   /** Answers of the registry by full reference. */
   readonly images?: Readonly<Record<string, CaseImage>>;
   /** Answers of remote sources by identifier. */
-  readonly sources?: Readonly<Record<string, { readonly contentBase64?: string }>>;
+  readonly sources?: Readonly<Record<string, CaseSource>>;
   readonly inputs?: Readonly<Record<string, { readonly def: readonly string[] }>>;
+}
+
+interface CaseSource {
+  readonly contentBase64?: string;
+  readonly gitCommitObject?: string;
+  /** An RFC 3339 time. */
+  readonly httpLastModified?: string;
 }
 
 interface CaseImage {
@@ -91,9 +98,7 @@ export async function lowerCase(
   try {
     const frontend = await loadFrontend("dockerfile.v0");
     const { images, warnings } = await frontend.lower(request, hostFrom(given, bytes), signal);
-    const configs = images.map(
-      ({ platform, config }) => [formatFullPlatform(platform), documentOf(config)] as const,
-    );
+    const configs = images.map(({ platform, config }) => [formatFullPlatform(platform), config] as const);
     return {
       digests: images.flatMap(({ definition }) => definition.def.map(digestOf)),
       config: configs.length === 1 ? configs[0]?.[1] : Object.fromEntries(configs),
@@ -116,13 +121,6 @@ function inputFrom(def: readonly string[]): FrontendInput {
   };
 }
 
-/** Go writes a list that was never set as null; exporters fill it in from the layers. */
-function documentOf(config: ImageConfig): unknown {
-  return config.rootfs.diff_ids.length === 0
-    ? { ...config, rootfs: { ...config.rootfs, diff_ids: null } }
-    : config;
-}
-
 function warningFrom(warning: Diagnostic): CaseWarning {
   const [rule, message] = cut(warning.message, ": ") ?? [warning.code, warning.message];
   return {
@@ -132,11 +130,14 @@ function warningFrom(warning: Diagnostic): CaseWarning {
   };
 }
 
-/** The lines of the instructions a problem points at. */
+/** The lines of the instructions a problem points at, or what BuildKit names instead. */
 function placesOf({
   range,
   related = [],
+  reported,
 }: Diagnostic): { readonly ranges: readonly (readonly [number, number])[] }[] {
+  if (reported !== undefined)
+    return reported.map(lines => ({ ranges: lines.map(line => [line, line] as const) }));
   return [range, ...related.map(place => place.range)].flatMap(place => {
     if (place === undefined) return [];
     let first = positionAt(place.source, place.start).line;
@@ -178,6 +179,13 @@ function hostFrom(given: LowerCase, dockerfile: Uint8Array): FrontendHost {
       )?.contentBase64;
       const isDownload = path === "context" && content !== undefined;
       return Promise.resolve(isDownload ? Buffer.from(content, "base64") : dockerfile);
+    },
+    resolveSource({ identifier }) {
+      const { gitCommitObject, httpLastModified } = given.sources?.[identifier] ?? {};
+      return Promise.resolve({
+        ...(gitCommitObject !== undefined && { gitCommit: gitCommitObject }),
+        ...(httpLastModified !== undefined && { httpLastModified: Date.parse(httpLastModified) / 1000 }),
+      });
     },
   };
 }

@@ -2,6 +2,7 @@
 // everything it needs from outside comes through FrontendHost.
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import type { Definition } from "../llb/definition.ts";
+import type { SourceOp } from "../llb/op/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import type { Platform } from "../oci/platform.ts";
@@ -64,6 +65,16 @@ export interface FrontendHost {
     path: string,
     options: { readonly signal: AbortSignal },
   ): Promise<Uint8Array | undefined>;
+  /** What a git or http source says of itself, without fetching more than that takes. @throws BakeError */
+  resolveSource(source: SourceOp, options: { readonly signal: AbortSignal }): Promise<SourceMetadata>;
+}
+
+/** What a source says of the version that would be fetched now. */
+export interface SourceMetadata {
+  /** The text of the commit object behind a git source. */
+  readonly gitCommit?: string;
+  /** When a server says its file last changed, in seconds since 1970. */
+  readonly httpLastModified?: number;
 }
 
 /** A local directory by the name and session id that enter its source op. */

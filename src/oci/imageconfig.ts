@@ -7,7 +7,8 @@ export interface ImageConfig extends WirePlatform {
   readonly created?: string;
   readonly author?: string;
   readonly config?: RuntimeConfig;
-  readonly rootfs: { readonly type: "layers"; readonly diff_ids: readonly Digest[] };
+  /** Go writes a list that was never set as null. */
+  readonly rootfs: { readonly type: "layers"; readonly diff_ids: readonly Digest[] | null };
   readonly history?: readonly HistoryEntry[];
 }
 

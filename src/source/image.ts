@@ -94,7 +94,7 @@ async function pull(
 
 /** @throws BakeError "content-corrupt" when config and manifest disagree on the number of layers */
 function layerSteps({ manifest, config }: ResolvedImage, name: string): readonly LayerStep[] {
-  const diffIds = config.rootfs.diff_ids;
+  const diffIds = config.rootfs.diff_ids ?? [];
   if (diffIds.length !== manifest.layers.length) {
     throw new BakeError(
       "content-corrupt",

@@ -1,6 +1,11 @@
 // An in-memory FrontendHost: local files, images and solved files as plain data.
 import { BakeError } from "../../src/diagnostic/error.ts";
-import type { FrontendHost, FrontendRequest, FrontendResult } from "../../src/frontend/frontend.ts";
+import type {
+  FrontendHost,
+  FrontendRequest,
+  FrontendResult,
+  SourceMetadata,
+} from "../../src/frontend/frontend.ts";
 import { loadFrontend } from "../../src/frontend/frontends.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { ImageConfig } from "../../src/oci/imageconfig.ts";
@@ -11,6 +16,8 @@ export interface HostData {
   readonly files: Readonly<Record<string, string>>;
   /** Runtime configs by full reference; any other image of Docker Hub's library exists too. */
   readonly images?: Readonly<Record<string, Partial<ImageConfig>>>;
+  /** What remote sources say of themselves, by identifier. */
+  readonly sources?: Readonly<Record<string, SourceMetadata>>;
 }
 
 export const amd64: Platform = { os: "linux", architecture: "amd64" };
@@ -23,7 +30,11 @@ export const alpineConfig: ImageConfig = {
   history: [{ created: "2024-01-02T03:04:05Z", created_by: "ADD rootfs.tar /" }],
 };
 
-export function createHost({ files, images = {} }: HostData): FrontendHost & { readonly asked: string[] } {
+export function createHost({
+  files,
+  images = {},
+  sources = {},
+}: HostData): FrontendHost & { readonly asked: string[] } {
   const asked: string[] = [];
   return {
     asked,
@@ -41,6 +52,7 @@ export function createHost({ files, images = {} }: HostData): FrontendHost & { r
       return Promise.resolve(text === undefined ? undefined : new TextEncoder().encode(text));
     },
     readSolved: () => Promise.resolve(undefined),
+    resolveSource: ({ identifier }) => Promise.resolve(sources[identifier] ?? {}),
   };
 }
 

@@ -1,4 +1,5 @@
 // Forms that several instructions share for their arguments: JSON lists, blank-separated words, NAME=value pairs, flags.
+import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import { BakeError } from "../../diagnostic/error.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
 import type { Range } from "../../diagnostic/source.ts";
@@ -196,8 +197,13 @@ function flagError(message: string, flag: Flag, hint?: string): BakeError {
 }
 
 /** An error about a whole instruction. */
-export function syntaxError(message: string, line: InstructionLine, hint?: string): BakeError {
-  return new BakeError("dockerfile-syntax", message, { range: line.range, hint });
+export function syntaxError(
+  message: string,
+  line: InstructionLine,
+  hint?: string,
+  place: Pick<Diagnostic, "reported"> = {},
+): BakeError {
+  return new BakeError("dockerfile-syntax", message, { ...place, range: line.range, hint });
 }
 
 /** An error met while an instruction is turned into LLB. */

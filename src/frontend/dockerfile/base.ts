@@ -41,7 +41,7 @@ export async function resolveBases(run: BaseOptions, reachable: ReadonlySet<Stag
     try {
       await resolveBase(stage, run);
     } catch (thrown) {
-      throw thrown instanceof BakeError ? thrown.at(stage.from.line.range) : thrown;
+      throw thrown instanceof BakeError ? thrown.at(stage.from.line.range, stage.place) : thrown;
     } finally {
       if (stage.unregistered) stage.dispatched = true;
     }
@@ -79,7 +79,8 @@ async function resolveBase(stage: Stage, run: BaseOptions): Promise<void> {
       : wanted;
   stage.platform = platform;
   const isEmpty =
-    stage.draft.diffIds.length === 0 && stage.draft.history.every(({ empty_layer }) => empty_layer === true);
+    (stage.draft.diffIds ?? []).length === 0 &&
+    stage.draft.history.every(({ empty_layer }) => empty_layer === true);
   stage.state = isEmpty ? scratch() : baseImage(stage, platform, run);
   if (isEmpty) return;
   if (platform.os !== config.os || platform.architecture !== config.architecture) {
@@ -133,7 +134,7 @@ async function resolveImage(stage: Stage, written: string, platform: Platform, r
     if (!(thrown instanceof BakeError) || thrown.code !== "registry-missing") throw thrown;
     const names = run.list.all.flatMap(({ from }) => (from.name === "" ? [] : [from.name]));
     const hint = didYouMean(written, [...names, ...COMMON_IMAGES]) ?? thrown.diagnostics[0]?.hint;
-    throw new BakeError(thrown.code, thrown.message, { range: stage.from.line.range, hint, cause: thrown });
+    throw new BakeError(thrown.code, thrown.message, { hint, cause: thrown });
   }
 }
 

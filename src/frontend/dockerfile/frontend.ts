@@ -17,8 +17,9 @@ import { lowerFile } from "./lower.ts";
 import { type DockerfileOptions, readOptions } from "./options.ts";
 import { basePath } from "./ospath.ts";
 import { parseDockerfile, type ParsedFile } from "./parse.ts";
-import { type FileStages, parseOptions, readStages } from "./stage.ts";
-import { cut, parseGoBool, parseGoInt, trimSpace } from "./text.ts";
+import { readEpoch } from "./sourcedate.ts";
+import { parseOptions, readStages } from "./stage.ts";
+import { cut, parseGoBool, trimSpace } from "./text.ts";
 
 const CONTEXT = "context";
 const NEWLINE = 0x0a;
@@ -40,11 +41,13 @@ export const frontend: Frontend = {
     checkEncoding(parsed.value, place.dockerfile);
     const stages = readStages(parsed.value.lines);
     if (hasErrors(stages.diagnostics)) throw BakeError.ofDiagnostics(stages.diagnostics);
-    const { options, epoch, globalEpoch } = readEpoch(given, stages.value, place.remote !== undefined);
+    const { options, globalArgs, epoch } = await readEpoch(given, stages.value, {
+      ...{ request, host, signal },
+      remote: place.remote,
+    });
     const sourceInfo = { filename: place.filename, data: place.dockerfile, language: "Dockerfile" };
     const platforms = options.platforms.length === 0 ? [undefined] : options.platforms;
     const file = parsed.value;
-    const globalArgs = globalEpoch ? stages.value.globalArgs : withoutEpoch(stages.value.globalArgs);
     const images = [];
     for (const platform of platforms) {
       const lowered = await lowerFile({
@@ -100,6 +103,7 @@ function fileLint(source: Source): LintOptions {
   const line = directive?.line ?? 1;
   throw new BakeError("dockerfile-syntax", `the check directive is wrong: ${options}`, {
     range: rangeOfLines(source, line, line),
+    reported: [],
     hint: "write for example check=skip=JSONArgsRecommended;error=true",
   });
 }
@@ -279,42 +283,4 @@ function localContext(
     customName: "[internal] load build context",
   };
   return lazyLocal(CONTEXT, options, paths);
-}
-
-const EPOCH = "SOURCE_DATE_EPOCH";
-
-interface Epoch {
-  readonly options: DockerfileOptions;
-  /** Seconds. */
-  readonly epoch: number | undefined;
-  /** Whether a global ARG of that name keeps its value. */
-  readonly globalEpoch: boolean;
-}
-
-/** SOURCE_DATE_EPOCH of a build arg or a global ARG's default; without a usable value the argument is dropped. */
-function readEpoch(options: DockerfileOptions, { stages, globalArgs }: FileStages, isRemote: boolean): Epoch {
-  const declared = globalArgs.flatMap(({ declarations }) => declarations);
-  const value = options.buildArgs.get(EPOCH) ?? declared.findLast(({ name }) => name === EPOCH)?.value;
-  if (value === undefined) return { options, epoch: undefined, globalEpoch: true };
-  const seconds = parseGoInt(value);
-  if (seconds !== undefined) return { options, epoch: seconds, globalEpoch: true };
-  if (value !== "" && (value !== "context" || isRemote)) {
-    const stage = stages.find(({ from }) => from.name === value.toLowerCase());
-    throw new BakeError("not-supported", `${EPOCH} cannot be taken from "${value}" yet`, {
-      range: stage?.from.line.range,
-      hint: "give it as seconds since 1970",
-    });
-  }
-  const buildArgs = new Map(options.buildArgs);
-  buildArgs.delete(EPOCH);
-  return { options: { ...options, buildArgs }, epoch: undefined, globalEpoch: false };
-}
-
-function withoutEpoch<T extends { readonly declarations: readonly { readonly name: string }[] }>(
-  globalArgs: readonly T[],
-): readonly T[] {
-  return globalArgs.map(entry => ({
-    ...entry,
-    declarations: entry.declarations.filter(({ name }) => name !== EPOCH),
-  }));
 }

@@ -3,6 +3,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { Healthcheck, HistoryEntry, ImageConfig } from "../../oci/imageconfig.ts";
 import { sortedRecord } from "../../oci/json.ts";
 import type { Platform } from "../../oci/platform.ts";
+import { type Epoch, formatEpoch } from "./epoch.ts";
 
 const HISTORY_COMMENT = "buildkit.dockerfile.v0";
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -15,7 +16,8 @@ export interface ImageDraft {
   osVersion: string;
   osFeatures: readonly string[];
   variant: string;
-  readonly diffIds: readonly Digest[];
+  /** Null: there never was a list. */
+  readonly diffIds: readonly Digest[] | null;
   history: HistoryEntry[];
   user: string;
   ports: Set<string>;
@@ -34,8 +36,8 @@ export interface ImageDraft {
 
 export function draftFromConfig(config: ImageConfig): ImageDraft {
   const runtime = config.config ?? {};
-  // Documents of old tools may lack it or have null.
-  const rootfs: { readonly diff_ids?: readonly Digest[] | null } = config.rootfs;
+  // Documents of old tools may lack it.
+  const rootfs: Partial<ImageConfig["rootfs"]> = config.rootfs;
   return {
     author: config.author ?? "",
     architecture: config.architecture,
@@ -43,7 +45,7 @@ export function draftFromConfig(config: ImageConfig): ImageDraft {
     osVersion: config["os.version"] ?? "",
     osFeatures: config["os.features"] ?? [],
     variant: config.variant ?? "",
-    diffIds: rootfs.diff_ids ?? [],
+    diffIds: rootfs.diff_ids ?? null,
     history: [...(config.history ?? [])],
     user: runtime.User ?? "",
     ports: new Set(Object.keys(runtime.ExposedPorts ?? {})),
@@ -67,7 +69,7 @@ export function emptyDraft(platform: Platform): ImageDraft {
     ...draftFromConfig({
       architecture: platform.architecture,
       os: platform.os,
-      rootfs: { type: "layers", diff_ids: [] },
+      rootfs: { type: "layers", diff_ids: null },
     }),
     osVersion: platform.osVersion ?? "",
     osFeatures: platform.osFeatures ?? [],
@@ -109,10 +111,10 @@ export function nameOf(entry: string): string {
 export function addHistory(
   draft: ImageDraft,
   createdBy: string,
-  { layer, epoch }: { readonly layer: boolean; readonly epoch: number | undefined },
+  { layer, epoch }: { readonly layer: boolean; readonly epoch: Epoch | undefined },
 ): void {
   draft.history.push({
-    ...(epoch !== undefined && { created: formatSeconds(epoch) }),
+    ...(epoch !== undefined && { created: formatEpoch(epoch) }),
     created_by: createdBy,
     comment: HISTORY_COMMENT,
     ...(!layer && { empty_layer: true }),
@@ -187,9 +189,4 @@ function healthcheckOf({
 
 function recordOf(names: ReadonlySet<string>): Record<string, Record<string, never>> {
   return sortedRecord(Object.fromEntries([...names].map(name => [name, {}])));
-}
-
-/** Seconds since the epoch as RFC 3339. */
-function formatSeconds(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace(/\.000Z$/, "Z");
 }

@@ -13,6 +13,7 @@ import type { FrontendHost, FrontendRequest } from "../frontend.ts";
 import { syntaxError } from "./arguments.ts";
 import { resolveBases } from "./base.ts";
 import { findContext } from "./context.ts";
+import type { Epoch } from "./epoch.ts";
 import { computeGlobalArgs, defaultGlobalArgs, type GlobalArgs } from "./globalargs.ts";
 import { configFromDraft, copyDraft, ensurePath, type ImageDraft, nameOf } from "./imageconfig.ts";
 import { instructions } from "./instruction/table.ts";
@@ -33,7 +34,7 @@ import {
   readInstruction,
   type StageList,
 } from "./stage.ts";
-import { located } from "./steps.ts";
+import { linesOf, located } from "./steps.ts";
 import { emptyEnvironment, environmentFromPairs, expandWord } from "./words.ts";
 
 export interface LowerOptions {
@@ -51,7 +52,7 @@ export interface LowerOptions {
   readonly mainContext: (paths: () => ReadonlySet<string>) => State;
   /** Patterns of the ignore file of a local main context. */
   readonly ignorePatterns: readonly string[];
-  readonly epoch: number | undefined;
+  readonly epoch: Epoch | undefined;
 }
 
 export interface Lowered {
@@ -188,7 +189,10 @@ function fromPlatform(from: FromCommand, run: Run, linter: Linter): Platform | u
       near ?? "give the ARG a default",
     );
   }
-  const platform = located(line, () => readPlatform(text, run.request.buildPlatform));
+  // Two steps of BuildKit's add the place of a platform they cannot read.
+  const platform = located(line, () => readPlatform(text, run.request.buildPlatform), {
+    reported: [linesOf(line), linesOf(line)],
+  });
   if (
     matched.size === 0 &&
     unmatched.size === 0 &&
@@ -238,8 +242,10 @@ function linkCommands(run: Run): void {
 }
 
 function linkCommand(command: Command, stage: Stage, { list, file }: Run, trigger: boolean): StageCommand {
+  // BuildKit links before it looks at places; only for the instructions of a base it adds that of FROM.
+  const place = trigger ? {} : { reported: [] };
   const sources = command.sources.map(({ name, byIndex }) => {
-    if (byIndex) checkLiteral(name, command.line, file.escape);
+    if (byIndex) checkLiteral(name, command.line, file.escape, place);
     const index = byIndex && /^[-+]?\d+$/.test(name) ? Number(name) : undefined;
     const found = index === undefined ? list.byName(name) : list.all[index];
     if (index !== undefined && found === undefined) {
@@ -247,13 +253,14 @@ function linkCommand(command: Command, stage: Stage, { list, file }: Run, trigge
         `${command.line.word.toUpperCase()} reads from stage ${name}, but there are ${list.all.length}`,
         command.line,
         "stages are counted from 0",
+        place,
       );
     }
     return (
       found ??
       createStage(
         { line: command.line, base: name, name: "", platform: "" },
-        { baseName: name, displayName: "", unregistered: true },
+        { baseName: name, displayName: "", unregistered: true, place: byIndex ? {} : { reported: [[]] } },
       )
     );
   });
@@ -264,10 +271,15 @@ function linkCommand(command: Command, stage: Stage, { list, file }: Run, trigge
   return { command, sources, trigger };
 }
 
-function checkLiteral(name: string, line: InstructionLine, escape: string): void {
-  const { text } = located(line, () => expandWord(name, emptyEnvironment, { escape }));
+function checkLiteral(
+  name: string,
+  line: InstructionLine,
+  escape: string,
+  place: Pick<Diagnostic, "reported">,
+): void {
+  const { text } = located(line, () => expandWord(name, emptyEnvironment, { escape }), place);
   if (text !== name)
-    throw syntaxError("--from cannot have variables", line, "name a stage that is FROM the variable");
+    throw syntaxError("--from cannot have variables", line, "name a stage that is FROM the variable", place);
 }
 
 async function resolveStages(run: Run, target: Stage): Promise<ReadonlySet<Stage>> {

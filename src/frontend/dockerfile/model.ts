@@ -1,10 +1,12 @@
 // What instructions work on while a stage is lowered: the stage, the conversion it belongs to, and the form of a parsed
 // instruction. Stages are mutable on purpose: an instruction is a change to its stage.
+import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import type { Range } from "../../diagnostic/source.ts";
 import type { SourceInfo, SourceLocation } from "../../llb/definition.ts";
 import type { State } from "../../llb/state.ts";
 import type { Platform } from "../../oci/platform.ts";
 import type { IgnoreMatcher } from "../../pattern/ignore.ts";
+import type { Epoch } from "./epoch.ts";
 import type { ImageDraft } from "./imageconfig.ts";
 import type { Linter } from "./lint.ts";
 import type { DockerfileOptions } from "./options.ts";
@@ -78,6 +80,8 @@ export interface Stage {
   commands: readonly StageCommand[];
   /** An image or context that only COPY --from or a mount names. */
   readonly unregistered: boolean;
+  /** Where problems of its base are reported; BuildKit knows no lines for images that only mounts name. */
+  readonly place: Pick<Diagnostic, "reported">;
   platform: Platform | undefined;
   state: State;
   draft: ImageDraft;
@@ -122,8 +126,8 @@ export interface Conversion {
   /** The main context; which paths of it are read is known when it is marshalled. */
   readonly buildContext: State;
   readonly ignore: IgnoreMatcher | undefined;
-  /** SOURCE_DATE_EPOCH in seconds. */
-  readonly epoch: number | undefined;
+  /** SOURCE_DATE_EPOCH. */
+  readonly epoch: Epoch | undefined;
 }
 
 /** The place of an instruction as LLB records it: one range a line. */

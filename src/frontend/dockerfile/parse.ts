@@ -63,12 +63,27 @@ const MAX_LINE_BYTES = 65535;
 /** Reads a Dockerfile. Never throws; problems come back as diagnostics with ranges. */
 export function parseDockerfile(source: Source, options: ParseOptions): Diagnosed<ParsedFile> {
   const diagnostics: Diagnostic[] = [];
-  const report = (message: string, range: Range, hint?: string): void => {
+  const report = (
+    message: string,
+    range: Range,
+    { hint, reported }: { readonly hint?: string; readonly reported?: readonly number[] } = {},
+  ): void => {
     diagnostics.push({
       severity: "error",
       code: "dockerfile-syntax",
       message,
       range,
+      ...(hint !== undefined && { hint }),
+      ...(reported !== undefined && { reported: [reported] }),
+    });
+  };
+  /**
+   * A problem of a physical line itself. BuildKit's reader finds it before it counts the line, so it names the one
+   * before.
+   */
+  const reportLine = (message: string, line: number, hint?: string): void => {
+    report(message, rangeOfLines(source, line, line), {
+      reported: [line - 1],
       ...(hint !== undefined && { hint }),
     });
   };
@@ -84,16 +99,15 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
   const readDirective = (text: string, line: number): Directive | undefined => {
     const directive = directives.read(text, line);
     if (directive === undefined) return undefined;
-    const range = rangeOfLines(source, line, line);
     if (directive.repeats !== undefined)
-      report(
+      reportLine(
         `directive "${directive.name}" is given twice`,
-        range,
+        line,
         `keep one of them; the first is in line ${directive.repeats}`,
       );
     else if (directive.name === "escape") {
       if (directive.value === "\\" || directive.value === "`") escape = directive.value;
-      else report(`invalid escape character "${directive.value}"`, range, "it must be \\ or `");
+      else reportLine(`invalid escape character "${directive.value}"`, line, "it must be \\ or `");
     }
     return directive;
   };
@@ -102,10 +116,7 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
     const line = raw[index] ?? "";
     const startLine = index + 1;
     if (isTooLong(line)) {
-      report(
-        `line ${startLine} is longer than ${MAX_LINE_BYTES} bytes`,
-        rangeOfLines(source, startLine, startLine),
-      );
+      reportLine(`line ${startLine} is longer than ${MAX_LINE_BYTES} bytes`, startLine);
       break;
     }
     index++;
@@ -128,10 +139,7 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
     while (continues && index < raw.length) {
       const following = raw[index] ?? "";
       if (isTooLong(following)) {
-        report(
-          `line ${index + 1} is longer than ${MAX_LINE_BYTES} bytes`,
-          rangeOfLines(source, index + 1, index + 1),
-        );
+        reportLine(`line ${index + 1} is longer than ${MAX_LINE_BYTES} bytes`, index + 1);
         return { value: undefined, diagnostics };
       }
       index++;
@@ -152,11 +160,9 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
       for (const word of heredocWords(joined.text())) {
         const body = readHeredoc(word);
         if (body === undefined) {
-          report(
-            `heredoc "${word.name}" has no end`,
-            rangeOfLines(source, startLine, raw.length),
-            `end it by a line that is just ${word.name}`,
-          );
+          report(`heredoc "${word.name}" has no end`, rangeOfLines(source, startLine, raw.length), {
+            hint: `end it by a line that is just ${word.name}`,
+          });
           index = raw.length;
           break;
         }
@@ -188,11 +194,10 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
   }
   if (lines.length === 0 && diagnostics.length === 0) {
     const what = source.text.length === 0 ? "is empty" : "has no instructions";
-    report(
-      `the Dockerfile ${what}`,
-      rangeOfLines(source, 1, Math.max(1, raw.length)),
-      "it must begin with FROM",
-    );
+    report(`the Dockerfile ${what}`, rangeOfLines(source, 1, Math.max(1, raw.length)), {
+      hint: "it must begin with FROM",
+      reported: [raw.length],
+    });
   }
   return { value: { source, escape, lines, emptyContinuations }, diagnostics };
 

@@ -114,13 +114,14 @@ export interface StageOptions {
   readonly baseName: string;
   readonly displayName: string;
   readonly unregistered?: boolean;
+  readonly place?: Stage["place"];
   readonly ignoreCache?: boolean;
 }
 
 /** A stage before anything is known of it. */
 export function createStage(
   from: FromCommand,
-  { baseName, displayName, unregistered = false, ignoreCache = false }: StageOptions,
+  { baseName, displayName, unregistered = false, place = {}, ignoreCache = false }: StageOptions,
 ): Stage {
   return {
     from,
@@ -131,6 +132,7 @@ export function createStage(
     dependencies: new Map(),
     commands: [],
     unregistered,
+    place,
     platform: undefined,
     state: scratch(),
     draft: { ...emptyDraft({ os: "", architecture: "" }), workdir: "", env: [] },

@@ -1,4 +1,5 @@
 // What most instructions do with their stage: read its environment, expand words, name their step.
+import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import { BakeError } from "../../diagnostic/error.ts";
 import type { Platform } from "../../oci/platform.ts";
 import { normalizePlatform } from "../../oci/platform.ts";
@@ -54,12 +55,17 @@ export function reportUndefined(
 }
 
 /** Runs something; errors without a place get that of the instruction. */
-export function located<T>(line: InstructionLine, run: () => T): T {
+export function located<T>(line: InstructionLine, run: () => T, place: Pick<Diagnostic, "reported"> = {}): T {
   try {
     return run();
   } catch (thrown) {
-    throw thrown instanceof BakeError ? thrown.at(line.range) : thrown;
+    throw thrown instanceof BakeError ? thrown.at(line.range, place) : thrown;
   }
+}
+
+/** The numbers of an instruction's lines. */
+export function linesOf({ startLine, endLine }: InstructionLine): readonly number[] {
+  return Array.from({ length: endLine - startLine + 1 }, (_, index) => startLine + index);
 }
 
 /** The text of an instruction in progress output: variables replaced, the instruction's word in upper case. */

@@ -32,7 +32,9 @@ export const workdir: InstructionKind = {
           const action = mkdir(directory, DIRECTORY_MODE, {
             makeParents: true,
             ...(stage.draft.user && { owner: stage.draft.user }),
-            ...(conversion.epoch !== undefined && { timestamp: BigInt(conversion.epoch) * NS_PER_SECOND }),
+            ...(conversion.epoch !== undefined && {
+              timestamp: BigInt(conversion.epoch.seconds) * NS_PER_SECOND,
+            }),
           });
           stage.state = stage.state.file(action, {
             customName: nameStep(
