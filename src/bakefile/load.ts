@@ -1,14 +1,16 @@
 // The entrance of the bake language: sources, environment and flags in, evaluated definitions and problems out.
-import { BakeError } from "../diagnostic/error.ts";
 import { hasErrors, type Diagnosed, type Diagnostic } from "../diagnostic/diagnostic.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import type { Source } from "../diagnostic/source.ts";
+import { mergeTargets } from "./attributes.ts";
+import type { ComposeDefinitions, ComposeLanguage } from "./compose/language.ts";
 import { parseBoolText } from "./csv.ts";
 import type { Evaluated } from "./definition.ts";
 import { evaluateBodies } from "./evaluate.ts";
 import { parseHcl } from "./hcl/parse.ts";
 import { parseJson } from "./json.ts";
 import type { Body } from "./hcl/ast.ts";
+import { rebaseToFile } from "./relative.ts";
 
 export interface BakeInput {
   /** In the order in which they were named; later ones extend earlier ones. */
@@ -25,6 +27,10 @@ export interface BakeInput {
   readonly relativePaths?: boolean;
   /** Value of BAKE_CMD_CONTEXT; default "cwd://". */
   readonly commandContext?: string;
+  /** What reads Compose files, from `loadComposeLanguage()`; needed when a file may be one (`mayBeCompose`). */
+  readonly compose?: ComposeLanguage | undefined;
+  /** Files that Compose files refer to, and `.env`: paths are relative to the working directory. Default: none exist. */
+  readonly readFile?: (path: string) => string | undefined;
 }
 
 /** Everything the files define, evaluated. */
@@ -36,16 +42,6 @@ export interface BakeDocument extends Evaluated {
 
 export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
   const problems: Diagnostic[] = [];
-  const bodies: Body[] = [];
-  for (const source of input.files) {
-    if (source.text === "") continue;
-    const { value, diagnostics } = parseSource(source);
-    problems.push(...diagnostics);
-    if (value !== undefined) bodies.push(value);
-  }
-  if (bodies.length === 0 && problems.length === 0) {
-    problems.push({ severity: "error", code: "bake-schema", message: "no bake file has any content" });
-  }
   const given = new Map<string, string>();
   for (const flag of input.vars ?? []) {
     if (flag === "") continue;
@@ -64,8 +60,42 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     const message = `BUILDX_BAKE_FILE_RELATIVE_PATHS is neither true nor false: "${relativeText}"`;
     problems.push({ severity: "error", code: "usage", message });
   }
-  if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
   const environmentHidden = parseBoolText(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "") === true;
+  const composeHost = {
+    readFile: input.readFile ?? (() => undefined),
+    env: environmentHidden ? {} : input.env,
+    vars: given,
+  };
+  const bodies: Body[] = [];
+  const composeFiles: Source[] = [];
+  for (const source of input.files) {
+    if (source.text === "") continue;
+    const byTrial = kindOfName(source.name) === "unknown" && mayBeCompose(source);
+    if (kindOfName(source.name) === "compose" || (byTrial && input.compose?.isCompose(source, composeHost))) {
+      composeFiles.push(source);
+      continue;
+    }
+    const { value, diagnostics } = parseSource(source);
+    problems.push(...diagnostics);
+    if (value !== undefined) bodies.push(value);
+  }
+  if (bodies.length === 0 && composeFiles.length === 0 && problems.length === 0) {
+    problems.push({ severity: "error", code: "bake-schema", message: "no bake file has any content" });
+  }
+  let compose: ComposeDefinitions | undefined;
+  const [firstCompose] = composeFiles;
+  if (firstCompose !== undefined) {
+    if (input.compose === undefined) throw new Error("BUG: a Compose file without its language");
+    const { value, diagnostics } = input.compose.readCompose(composeFiles, composeHost);
+    problems.push(...diagnostics);
+    compose = value && {
+      ...value,
+      targets: relativePaths
+        ? value.targets.map(target => rebaseToFile(target, firstCompose.name))
+        : value.targets,
+    };
+  }
+  if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
   const evaluated = evaluateBodies(
     bodies,
     {
@@ -85,8 +115,47 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     },
     problems,
   );
-  const value = evaluated && { ...evaluated, environment: input.env, environmentHidden };
+  const value = evaluated && {
+    ...(compose === undefined ? evaluated : extendCompose(compose, evaluated)),
+    environment: input.env,
+    environmentHidden,
+  };
   return { value, diagnostics: problems };
+}
+
+/** Compose files come below bake files, whatever their order: targets merge, groups of bake files replace. */
+function extendCompose(compose: ComposeDefinitions, { groups, targets, variables }: Evaluated): Evaluated {
+  const above = new Map(targets.map(target => [target.name, target]));
+  const merged = compose.targets.map(target => {
+    const over = above.get(target.name);
+    above.delete(target.name);
+    if (over === undefined) return target;
+    return {
+      ...target,
+      fields: mergeTargets(target.fields, over.fields),
+      attributeRanges: new Map([...target.attributeRanges, ...over.attributeRanges]),
+    };
+  });
+  const written = groups.filter(group => group.range !== undefined);
+  const names = new Set(written.map(group => group.name));
+  return {
+    groups: [
+      ...written,
+      ...compose.groups.filter(group => !names.has(group.name)),
+      // Groups that a matrix makes come last.
+      ...groups.filter(group => group.range === undefined),
+    ],
+    targets: [...merged, ...above.values()],
+    variables,
+  };
+}
+
+/** Whether a file can only be told from a Compose file, or read, with `BakeInput.compose`. */
+export function mayBeCompose({ name, text }: Source): boolean {
+  const kind = kindOfName(name);
+  if (kind === "compose") return text !== "";
+  // Upper-case .HCL and .JSON are never tried.
+  return kind === "unknown" && !/\.(?:hcl|json)$/i.test(name) && /services|secrets|include/.test(text);
 }
 
 type Kind = "hcl" | "json" | "compose" | "unknown";
@@ -105,12 +174,7 @@ function parseSource(source: Source): Diagnosed<Body> {
       return parseHcl(source);
     case "json":
       return parseJson(source);
-    case "compose": {
-      const error = new BakeError("not-supported", `cannot read the compose file "${source.name}" yet`, {
-        hint: "write its targets in a docker-bake.hcl",
-      });
-      return { value: undefined, diagnostics: error.diagnostics };
-    }
+    case "compose":
     case "unknown": {
       // By content: JSON begins with a brace, which HCL cannot.
       return /^\ufeff?\s*[{[]/.test(source.text) ? parseJson(source) : parseHcl(source);

@@ -61,6 +61,18 @@ export function rebaseTarget(
   };
 }
 
+/** A target whose paths are all set by one file. */
+export function rebaseToFile(target: TargetDefinition, file: string): TargetDefinition {
+  const folder = folderOf(file);
+  const origin = {
+    fallback: folder,
+    context: folder,
+    reference: undefined,
+    contexts: new Map([["*", folder]]),
+  };
+  return rebaseTarget(target, new Map([[target.name, origin]]));
+}
+
 function folderOf(name: string): string {
   if (name === "-" || isRemote(name)) return "";
   const slash = name.lastIndexOf("/");

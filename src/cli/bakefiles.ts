@@ -1,5 +1,5 @@
 // Which bake files a run reads, and reading them.
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { bakeFileNames, discoverBakeFiles } from "../bakefile/discover.ts";
@@ -67,6 +67,17 @@ async function readNamed(name: string, { cwd }: Environment): Promise<Uint8Array
       hint: nearestFile(path),
       cause,
     });
+  }
+}
+
+/** A file that a definition refers to; undefined when there is none. @throws BakeError when it cannot be read */
+export function readIfPresent(path: string, { cwd }: Environment): string | undefined {
+  try {
+    return readFileSync(resolve(cwd, path), "utf8");
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") return undefined;
+    throw new BakeError("file-denied", `"${path}" cannot be read`, { cause });
   }
 }
 

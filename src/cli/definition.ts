@@ -2,7 +2,8 @@
 // told without building.
 import { randomBytes } from "node:crypto";
 import { isRemote } from "../bakefile/path.ts";
-import { type BakeDocument, loadBakeFiles } from "../bakefile/load.ts";
+import { loadComposeLanguage } from "../bakefile/compose/language.ts";
+import { type BakeDocument, loadBakeFiles, mayBeCompose } from "../bakefile/load.ts";
 import { parseBoolText, parseCsvFields } from "../bakefile/csv.ts";
 import { parsePolicy } from "../bakefile/entry.ts";
 import { type ResolvedBake, resolveTargets } from "../bakefile/resolve.ts";
@@ -13,7 +14,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
 import { isTerminal } from "../progress/renderer.ts";
 import type { BakeFlags } from "./flags.ts";
-import { readBakeFiles } from "./bakefiles.ts";
+import { readBakeFiles, readIfPresent } from "./bakefiles.ts";
 import { checkEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
 
@@ -30,8 +31,11 @@ export async function loadDocument(
   flags: DefinitionFlags,
   environment: Environment,
 ): Promise<{ readonly document: BakeDocument; readonly warnings: readonly Diagnostic[] }> {
+  const files = await readBakeFiles(flags.file, environment);
   const loaded = loadBakeFiles({
-    files: await readBakeFiles(flags.file, environment),
+    files,
+    compose: files.some(mayBeCompose) ? await loadComposeLanguage() : undefined,
+    readFile: path => readIfPresent(path, environment),
     env: environment.env,
     vars: flags.var,
     hostPlatform: hostPlatform(environment),
