@@ -1,5 +1,6 @@
-// The few system calls Node does not offer, called through koffi. Loaded on first use (about 10 ms), Linux only.
+// The system calls that snapshots, locks and sweeps need and Node does not offer. Linux only.
 import { BakeError } from "../diagnostic/error.ts";
+import { loadNative } from "../system/native.ts";
 
 /** A failed call throws a `SystemError`; nothing here returns -1. */
 export interface Libc {
@@ -46,32 +47,28 @@ export function loadLibc(): Promise<Libc> {
 }
 
 async function bind(): Promise<Libc> {
-  const { default: koffi } = await import("koffi").catch((cause: unknown) => {
+  const native = await loadNative();
+  if (native === undefined) {
     throw new BakeError(
       "not-supported",
       "cannot call the operating system: the koffi library does not load here",
-      {
-        hint: "install llbake with its optional native parts on Linux x64 or arm64, with Node's own libc",
-        cause,
-      },
+      { hint: "install llbake with its optional native parts on Linux x64 or arm64, with Node's own libc" },
     );
-  });
-  const process = koffi.load(null);
+  }
   const raw = {
-    flock: process.func("int flock(int, int)"),
-    mount: process.func("int mount(const char *, const char *, const char *, unsigned long, const char *)"),
-    umount2: process.func("int umount2(const char *, int)"),
-    lgetxattr: process.func("int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)"),
-    lsetxattr: process.func("int lsetxattr(const char *, const char *, const uint8_t *, size_t, int)"),
-    lremovexattr: process.func("int lremovexattr(const char *, const char *)"),
-    llistxattr: process.func("int64_t llistxattr(const char *, _Out_ uint8_t *, size_t)"),
-    mknod: process.func("int mknod(const char *, unsigned int, uint64_t)"),
-    syncfs: process.func("int syncfs(int)"),
+    flock: native.bind("int flock(int, int)"),
+    mount: native.bind("int mount(const char *, const char *, const char *, unsigned long, const char *)"),
+    umount2: native.bind("int umount2(const char *, int)"),
+    lgetxattr: native.bind("int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)"),
+    lsetxattr: native.bind("int lsetxattr(const char *, const char *, const uint8_t *, size_t, int)"),
+    lremovexattr: native.bind("int lremovexattr(const char *, const char *)"),
+    llistxattr: native.bind("int64_t llistxattr(const char *, _Out_ uint8_t *, size_t)"),
+    mknod: native.bind("int mknod(const char *, unsigned int, uint64_t)"),
+    syncfs: native.bindAsync("int syncfs(int)"),
   };
-  const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
   const failure = (syscall: string, subject: string): SystemError => {
-    const errno = koffi.errno();
-    return new SystemError(syscall, subject, errno, names.get(errno) ?? `errno ${errno}`);
+    const { errno, code } = native.lastError();
+    return new SystemError(syscall, subject, errno, code);
   };
   const succeed = (result: unknown, syscall: string, subject: string): void => {
     if (result !== 0) throw failure(syscall, subject);
@@ -117,14 +114,8 @@ async function bind(): Promise<Libc> {
     mknod(path, mode, device) {
       succeed(raw.mknod(path, mode, device), "mknod", path);
     },
-    syncfs(fd) {
-      return new Promise((resolve, reject) => {
-        raw.syncfs.async(fd, (error: unknown, result: unknown) => {
-          if (error) reject(error instanceof Error ? error : new Error("syncfs failed"));
-          else if (result !== 0) reject(new SystemError("syncfs", String(fd), 0, "EIO"));
-          else resolve();
-        });
-      });
+    async syncfs(fd) {
+      if ((await raw.syncfs(fd)) !== 0) throw new SystemError("syncfs", String(fd), 0, "EIO");
     },
   };
 }

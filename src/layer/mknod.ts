@@ -1,5 +1,5 @@
 // Device nodes and fifos. Node has no mknod(2), so libc is reached through koffi, loaded on first use.
-import { loadLibc } from "./libc.ts";
+import { loadNative } from "../system/native.ts";
 
 export type MakeNode = (path: string, mode: number, major: number, minor: number) => string | undefined;
 
@@ -34,9 +34,9 @@ export function loadMakeNode(): Promise<MakeNode> {
 }
 
 async function load(): Promise<MakeNode> {
-  const libc = await loadLibc();
-  if (libc === undefined) return () => "unavailable";
-  const mknod = libc.bind("int mknod(const char *path, uint32_t mode, uint64_t dev)");
+  const native = await loadNative();
+  if (native === undefined) return () => "unavailable";
+  const mknod = native.bind("int mknod(const char *path, uint32_t mode, uint64_t dev)");
   return (path, mode, major, minor) =>
-    mknod(path, mode, joinDevice(major, minor)) === 0 ? undefined : libc.errno();
+    mknod(path, mode, joinDevice(major, minor)) === 0 ? undefined : native.lastError().code;
 }

@@ -1,7 +1,7 @@
 // Setting times with full precision: Node's calls take floating-point seconds, which lose some hundred nanoseconds.
 import { lutimesSync } from "node:fs";
 import { endianness } from "node:os";
-import { loadLibc } from "./libc.ts";
+import { loadNative } from "../system/native.ts";
 
 /** Sets access and modification time, nanoseconds since the epoch, of a path without following a symlink at its end. */
 export type SetTimes = (path: string, atimeNs: bigint, mtimeNs: bigint) => void;
@@ -22,10 +22,12 @@ async function load(): Promise<SetTimes> {
   const rough: SetTimes = (path, atimeNs, mtimeNs) => {
     lutimesSync(path, Number(atimeNs) / 1e9, Number(mtimeNs) / 1e9);
   };
-  const libc = await loadLibc();
+  const native = await loadNative();
   // The layout of struct timespec below is that of 64-bit machines.
-  if (libc === undefined || !/64|s390x/.test(process.arch)) return rough;
-  const utimensat = libc.bind("int utimensat(int dirfd, const char *path, const uint8_t *times, int flags)");
+  if (native === undefined || !/64|s390x/.test(process.arch)) return rough;
+  const utimensat = native.bind(
+    "int utimensat(int dirfd, const char *path, const uint8_t *times, int flags)",
+  );
   const times = Buffer.alloc(32);
   const write = (at: number, value: bigint): void => {
     if (endianness() === "LE") times.writeBigInt64LE(value, at);
@@ -37,7 +39,7 @@ async function load(): Promise<SetTimes> {
     write(16, floorDiv(mtimeNs));
     write(24, mtimeNs - floorDiv(mtimeNs) * BILLION);
     if (utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) !== 0) {
-      const code = libc.errno();
+      const code = native.lastError().code;
       throw Object.assign(new Error(`utimensat failed: ${code}`), { code });
     }
   };

@@ -1,5 +1,5 @@
 // Extended attributes. Node has no calls for them, so libc is reached through koffi, loaded on first use.
-import { loadLibc } from "./libc.ts";
+import { loadNative } from "../system/native.ts";
 
 export interface Xattr {
   readonly name: string;
@@ -52,16 +52,16 @@ const FIRST_SIZE = 1024;
 const MAX_SIZE = 65536;
 
 async function load(): Promise<Xattrs> {
-  const libc = await loadLibc();
-  if (libc === undefined) return UNAVAILABLE;
-  const list = libc.bind("int64_t llistxattr(const char *path, _Out_ uint8_t *list, size_t size)");
-  const get = libc.bind(
+  const native = await loadNative();
+  if (native === undefined) return UNAVAILABLE;
+  const list = native.bind("int64_t llistxattr(const char *path, _Out_ uint8_t *list, size_t size)");
+  const get = native.bind(
     "int64_t lgetxattr(const char *path, const char *name, _Out_ uint8_t *value, size_t size)",
   );
-  const set = libc.bind(
+  const set = native.bind(
     "int lsetxattr(const char *path, const char *name, const uint8_t *value, size_t size, int flags)",
   );
-  const remove = libc.bind("int lremovexattr(const char *path, const char *name)");
+  const remove = native.bind("int lremovexattr(const char *path, const char *name)");
 
   const scratch = Buffer.alloc(FIRST_SIZE);
   /** Calls with the small buffer and once more with the largest; undefined when there is nothing to read. */
@@ -70,7 +70,7 @@ async function load(): Promise<Xattrs> {
     for (;;) {
       const length = call(buffer);
       if (length >= 0) return buffer.subarray(0, length);
-      const symbol = libc.errno();
+      const symbol = native.lastError().code;
       if (symbol === "ERANGE" && buffer.length < MAX_SIZE) buffer = Buffer.alloc(MAX_SIZE);
       else if (symbol === "ENODATA" || symbol === "ENOTSUP" || symbol === "EPERM" || symbol === "EACCES")
         return undefined;
@@ -100,11 +100,11 @@ async function load(): Promise<Xattrs> {
       return value === undefined ? undefined : Uint8Array.from(value);
     },
     set(path, name, value) {
-      return set(path, name, value, value.length, 0) === 0 ? undefined : libc.errno();
+      return set(path, name, value, value.length, 0) === 0 ? undefined : native.lastError().code;
     },
     remove(path, name) {
       if (remove(path, name) === 0) return undefined;
-      const symbol = libc.errno();
+      const symbol = native.lastError().code;
       return symbol === "ENODATA" ? undefined : symbol;
     },
   };

@@ -1,0 +1,53 @@
+// The C library, for the few system calls Node does not offer. koffi is loaded on first use (about 10 ms); where it
+// cannot be (no prebuilt binary for the machine) callers do without, or say so.
+
+export interface Native {
+  /** Binds a function by its C prototype. Calls are synchronous, about a microsecond each. */
+  bind(prototype: string): (...args: readonly NativeValue[]) => number;
+  /** As `bind`, for calls that take long: each runs on another thread. */
+  bindAsync(prototype: string): (...args: readonly NativeValue[]) => Promise<number>;
+  /** The error of the last synchronous call that failed on this thread. */
+  lastError(): { readonly errno: number; readonly code: string };
+}
+
+export type NativeValue = string | number | bigint | Uint8Array | null;
+
+let loading: Promise<Native | undefined> | undefined;
+
+/** Loaded once; undefined when this machine has no usable native library. */
+export function loadNative(): Promise<Native | undefined> {
+  loading ??= load();
+  return loading;
+}
+
+async function load(): Promise<Native | undefined> {
+  if (process.platform !== "linux") return undefined;
+  try {
+    const { default: koffi } = await import("koffi");
+    const library = koffi.load(null);
+    const codes = new Map(Object.entries(koffi.os.errno).map(([code, errno]) => [errno, code]));
+    return {
+      bind(prototype) {
+        const call = library.func(prototype);
+        return (...args) => Number(call(...args));
+      },
+      bindAsync(prototype) {
+        const call = library.func(prototype);
+        return (...args) =>
+          new Promise((resolve, reject) => {
+            call.async(...args, (error: unknown, result: unknown) => {
+              if (error) reject(error instanceof Error ? error : new Error("a native call failed"));
+              else resolve(Number(result));
+            });
+          });
+      },
+      lastError() {
+        const errno = koffi.errno();
+        // The name is for people and tests; an uncommon one is told by its number.
+        return { errno, code: codes.get(errno) ?? `errno ${errno}` };
+      },
+    };
+  } catch {
+    return undefined;
+  }
+}
