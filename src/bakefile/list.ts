@@ -41,12 +41,13 @@ export function listVariables(document: BakeDocument): readonly ListedVariable[]
     .sort((a, b) => compareUtf8(a.name, b.name));
 }
 
-/** JSON of a list; no targets print as null, no variables as []. */
+/** JSON of a list; no targets print as null, no variables as [], but as null when there are only Compose files. */
 export function printListJson(
   list: readonly (ListedTarget | ListedVariable)[],
   kind: "targets" | "variables",
+  { composeOnly }: Pick<BakeDocument, "composeOnly">,
 ): string {
-  if (list.length === 0) return kind === "targets" ? "null\n" : "[]\n";
+  if (list.length === 0) return kind === "targets" || composeOnly ? "null\n" : "[]\n";
   return `${goJson(list, "  ")}\n`;
 }
 

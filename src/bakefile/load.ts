@@ -38,6 +38,8 @@ export interface BakeDocument extends Evaluated {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP hides the environment from bake files. */
   readonly environmentHidden: boolean;
+  /** Whether there are Compose files and nothing else: such definitions have no variables. */
+  readonly composeOnly: boolean;
 }
 
 export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
@@ -119,6 +121,7 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     ...(compose === undefined ? evaluated : extendCompose(compose, evaluated)),
     environment: input.env,
     environmentHidden,
+    composeOnly: compose !== undefined && bodies.length === 0,
   };
   return { value, diagnostics: problems };
 }

@@ -40,8 +40,8 @@ export function parseListRequest(text: string): ListRequest {
 export function printList({ kind, format }: ListRequest, document: BakeDocument): string {
   if (kind === "targets") {
     const list = listTargets(document);
-    return format === "json" ? printListJson(list, kind) : printTargetTable(list);
+    return format === "json" ? printListJson(list, kind, document) : printTargetTable(list);
   }
   const list = listVariables(document);
-  return format === "json" ? printListJson(list, kind) : printVariableTable(list);
+  return format === "json" ? printListJson(list, kind, document) : printVariableTable(list);
 }

@@ -59,6 +59,7 @@ function canonicalService(service: Node, place: Place): Node {
   if (service.kind === "null") return mapNode([], service.range);
   if (service.kind !== "map")
     throw schemaError(`a service must be a mapping, found ${describeNode(service)}`, service);
+  checkVolumes(childOf(service, "volumes"));
   return mapValues(only(service, SERVICE), (value, key) => {
     switch (key) {
       case "build":
@@ -73,6 +74,21 @@ function canonicalService(service: Node, place: Place): Node {
         return value;
     }
   });
+}
+
+/** Builds mount no volumes, but a malformed one is most often a variable that is not set. */
+function checkVolumes(volumes: Node | undefined): void {
+  for (const item of volumes?.kind === "list" ? volumes.items : []) {
+    if (item.kind !== "string") continue;
+    // The colon of a Windows drive separates nothing.
+    const parts = item.text.replace(/(^|:)[A-Za-z]:(?=[\\/])/g, "$1").split(":");
+    if (parts.includes("") || parts.length > 3)
+      throw schemaError(
+        `"${item.text}" is not a volume`,
+        item,
+        'write "source:target" or "source:target:ro"',
+      );
+  }
 }
 
 function canonicalExtends(value: Node, place: Place): Node {

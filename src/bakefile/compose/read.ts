@@ -4,6 +4,7 @@ import { hasErrors, type Diagnosed, type Diagnostic } from "../../diagnostic/dia
 import { BakeError } from "../../diagnostic/error.ts";
 import type { Source } from "../../diagnostic/source.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
+import { mergeTargets } from "../attributes.ts";
 import type { GroupDefinition, TargetDefinition } from "../definition.ts";
 import { createProblems, type Problems } from "../problems.ts";
 import { targetName } from "./contexts.ts";
@@ -79,7 +80,17 @@ function definitionsOf(
     });
     const target = targetName(name);
     if (!TARGET_NAME.test(target)) continue;
-    targets.push({ name: target, fields, defaultContext: ".", range: keyRange, attributeRanges: ranges });
+    const known = targets.findIndex(one => one.name === target);
+    const found = { name: target, fields, defaultContext: ".", range: keyRange, attributeRanges: ranges };
+    const before = targets[known];
+    // "a.b" and "a_b" are one target.
+    if (before === undefined) targets.push(found);
+    else
+      targets[known] = {
+        ...before,
+        fields: mergeTargets(before.fields, fields),
+        attributeRanges: new Map([...before.attributeRanges, ...ranges]),
+      };
   }
   if (secrets?.kind === "map") {
     for (const [name, { keyRange, value: secret }] of secrets.entries) {
