@@ -54,9 +54,12 @@ export async function inParallel(count, width, task) {
   await Promise.all(Array.from({ length: Math.min(width, count) }, worker));
 }
 
-export function findRuntime() {
+/** The first OCI runtime that runs the bundle: crun 1.8 refuses hosts with hybrid cgroups. */
+export function findRuntime(bundle) {
   return ["crun", "runc", "youki"].find(
-    name => spawnSync(name, ["--version"], { stdio: "ignore" }).status === 0,
+    name =>
+      spawnSync(name, ["run", "--bundle", bundle, `llbake-bench-${process.pid}`], { stdio: "ignore" })
+        .status === 0,
   );
 }
 

@@ -17,10 +17,9 @@ const rounds = Number(process.argv[2] ?? 5);
 const INDEPENDENT = 40;
 const CHAIN = 100;
 
-const runtime = findRuntime();
 const busybox = ["/bin/busybox", "/usr/bin/busybox"].find(existsSync);
-if (runtime === undefined || busybox === undefined || process.geteuid() !== 0) {
-  console.error("error: this needs root, crun or runc, and a static busybox: see npm run setup");
+if (busybox === undefined || process.geteuid() !== 0) {
+  console.error("error: this needs root and a static busybox: see npm run setup");
   process.exit(1);
 }
 const work = mkdtempSync(join(tmpdir(), "llbake-bench-"));
@@ -28,7 +27,7 @@ const width = availableParallelism();
 const env = { ...process.env, LLBAKE_ROOT: join(work, "state") };
 
 try {
-  const floor = prepareBundle();
+  const { runtime, floor } = prepareBundle();
   const bare = () => run(process.execPath, ["-e", "0"]);
 
   const independent = project(
@@ -104,7 +103,7 @@ function project(name, count, stepOf) {
   };
 }
 
-/** An OCI bundle whose process ends at once; returns the function that runs it once. */
+/** An OCI bundle whose process ends at once; returns the runtime and the function that runs it once. */
 function prepareBundle() {
   const bundle = join(work, "bundle");
   for (const folder of ["bin", "proc", "sys", "dev"])
@@ -121,9 +120,10 @@ function prepareBundle() {
   const mounts = [{ destination: "/proc", type: "proc", source: "proc" }];
   const config = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, mounts, linux: { namespaces } };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  const runtime = findRuntime(bundle);
+  if (runtime === undefined) throw new Error("no OCI runtime runs here: see node dist/cli.js doctor");
   let runs = 0;
-  // crun refuses a hybrid cgroup host unless it is told to leave cgroups alone.
-  const global = runtime === "crun" ? ["--cgroup-manager=disabled"] : [];
-  return () =>
-    run(runtime, [...global, "run", "--bundle", bundle, `llbake-bench-${globalThis.process.pid}-${runs++}`]);
+  const floor = () =>
+    run(runtime, ["run", "--bundle", bundle, `llbake-bench-${globalThis.process.pid}-${runs++}`]);
+  return { runtime, floor };
 }

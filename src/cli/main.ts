@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // The program's entry: picks the command, and is the boundary where whatever was thrown becomes a message and an exit
 // code. Commands are loaded when asked for, so that `--version` and `--print` start fast.
 import { BakeError } from "../diagnostic/error.ts";

@@ -32,7 +32,7 @@ function page(): string {
   const lines = [
     "# Problems and exit codes",
     "",
-    "Every problem llbake reports has one of these codes. `--debug` prints it together with where it came from in the program.",
+    "Every problem llbake reports is of one of these kinds, which decides the exit code. `--debug` shows where in the program it came up.",
     "",
     ...table(["Code", "Exit", "Meaning"], rows),
     "",
