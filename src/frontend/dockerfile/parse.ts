@@ -55,6 +55,12 @@ export interface ParseOptions {
   readonly heredocs: ReadonlySet<string>;
   /** Lower-case words that wrap another instruction (ONBUILD). */
   readonly wrappers: ReadonlySet<string>;
+  /** What counts as the instruction's word at the start of a line, anchored; default: all up to the first blank. */
+  readonly word?: RegExp;
+  /** The escape character until a directive says otherwise; default `\`. */
+  readonly escape?: string;
+  /** Whether a file without instructions is no problem; default false. */
+  readonly mayBeEmpty?: boolean;
 }
 
 /** Bytes of a line that BuildKit's reader takes at most. */
@@ -91,7 +97,7 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
   const lines: InstructionLine[] = [];
   const emptyContinuations: number[] = [];
   const directives = createDirectiveReader("#");
-  let escape = "\\";
+  let escape = options.escape ?? "\\";
   let comments: string[] = [];
   let index = 0;
 
@@ -154,7 +160,7 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
       continues = joined.add(text, offsetOfLine(source, index), escape);
     }
     if (sawEmpty) emptyContinuations.push(index);
-    const parts = splitInstruction(joined.text(), escape);
+    const parts = splitInstruction(joined.text(), escape, options.word);
     const heredocs: Heredoc[] = [];
     if (takesHeredocs(parts, options, escape)) {
       for (const word of heredocWords(joined.text())) {
@@ -192,7 +198,7 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
     });
     comments = [];
   }
-  if (lines.length === 0 && diagnostics.length === 0) {
+  if (lines.length === 0 && diagnostics.length === 0 && options.mayBeEmpty !== true) {
     const what = source.text.length === 0 ? "is empty" : "has no instructions";
     report(`the Dockerfile ${what}`, rangeOfLines(source, 1, Math.max(1, raw.length)), {
       hint: "it must begin with FROM",
@@ -214,6 +220,8 @@ export function parseDockerfile(source: Source, options: ParseOptions): Diagnose
   }
 }
 
+const WORD = /^[^\t\v\f\r ]+/;
+
 export interface InstructionParts {
   readonly word: string;
   readonly wordStart: number;
@@ -222,16 +230,17 @@ export interface InstructionParts {
 }
 
 /** Splits a joined line into its word, its `--flags` and the rest. Offsets are those of `line`. */
-export function splitInstruction(line: string, escape: string): InstructionParts {
+export function splitInstruction(line: string, escape: string, wordForm = WORD): InstructionParts {
   const wordStart = line.length - trimLeft(line).length;
   const text = trimSpace(line);
-  const gap = /[\t\v\f\r ]+/.exec(text);
+  const [word = text] = wordForm.exec(text) ?? [];
+  const gap = /^[\t\v\f\r ]+/.exec(text.slice(word.length));
   if (gap === null) return { word: text, wordStart, flags: [], rest: "" };
-  const argumentsStart = gap.index + gap[0].length;
+  const argumentsStart = word.length + gap[0].length;
   const { flags, rest } = splitFlags(text.slice(argumentsStart), escape);
   const shift = wordStart + argumentsStart;
   return {
-    word: text.slice(0, gap.index),
+    word,
     wordStart,
     flags: flags.map(flag => ({ text: flag.text, start: flag.start + shift, end: flag.end + shift })),
     rest: trimSpace(text.slice(argumentsStart).slice(rest)),
