@@ -1,7 +1,9 @@
 // The diff op: what an upper result changed over a lower one, as a result of its own.
 import { BakeError } from "../diagnostic/error.ts";
 import type { Ref } from "../snapshot/ref.ts";
+import type { SnapshotId } from "../snapshot/snapshotter.ts";
 import type { InputKeying } from "../solver/op.ts";
+import type { Worker } from "../worker/worker.ts";
 import type { OpBinding } from "./binding.ts";
 import { stack } from "./merge.ts";
 import { contentKeying, snapshotOf, wholeTree } from "./tree.ts";
@@ -34,7 +36,23 @@ export const diffBinding: OpBinding<"diff"> = {
         },
       );
     }
-    const id = await stack(undefined, chain.slice(at + 1), worker, signal);
+    const layers = chain.slice(at + 1);
+    for (const layer of layers) await expectNoDeletions(layer, worker);
+    const id = await stack(undefined, layers, worker, signal);
     return [id === undefined ? { tag: "scratch" } : { tag: "snapshot", id }];
   },
 };
+
+/** A deletion has no form in a snapshot without anything below it: losing it would make a later merge wrong. */
+async function expectNoDeletions(layer: SnapshotId, { snapshots }: Worker): Promise<void> {
+  await using diff = await snapshots.changes(layer);
+  const deleted = diff.changes.find(change => change.kind === "delete");
+  if (deleted === undefined) return;
+  throw new BakeError(
+    "not-supported",
+    `a diff in which files were deleted is not available yet ("/${deleted.path}")`,
+    {
+      hint: "delete the files in the result that the diff is merged into",
+    },
+  );
+}
