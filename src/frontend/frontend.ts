@@ -1,11 +1,13 @@
 // A frontend turns a request (options as BuildKit's frontends take them) into LLB and image configs. It is pure:
 // everything it needs from outside comes through FrontendHost.
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
+import type { Range } from "../diagnostic/source.ts";
 import type { Definition } from "../llb/definition.ts";
 import type { SourceOp } from "../llb/op/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import type { Platform } from "../oci/platform.ts";
+import type { CallAnswer, CallMethod } from "./answer.ts";
 
 export interface FrontendRequest {
   /** The attributes of dockerfile.v0: `filename`, `target`, `platform`, `build-arg:X`, `label:X`, `context:NAME`, … */
@@ -29,6 +31,8 @@ export interface FrontendResult {
   /** One entry per target platform, in the order asked for. */
   readonly images: readonly FrontendImage[];
   readonly warnings: readonly Diagnostic[];
+  /** The ignore files that were read, for problems with what they hide. */
+  readonly ignoreFiles?: readonly IgnoreFile[];
 }
 
 export interface FrontendImage {
@@ -83,7 +87,21 @@ export interface LocalName {
   readonly sessionId: string;
 }
 
+/** Where the exclude patterns of a local directory are written. */
+export interface IgnoreFile {
+  readonly local: LocalName;
+  /** The place of each pattern, in the order of `local.excludepatterns`. */
+  readonly patterns: readonly Range[];
+}
+
 export interface Frontend {
   /** @throws BakeError with ranges in the file that was read */
   lower(request: FrontendRequest, host: FrontendHost, signal: AbortSignal): Promise<FrontendResult>;
+  /** Answers a question about the build instead of lowering it; absent when the frontend knows none. @throws BakeError */
+  readonly call?: (
+    request: FrontendRequest,
+    host: FrontendHost,
+    signal: AbortSignal,
+    method: CallMethod,
+  ) => Promise<CallAnswer>;
 }

@@ -1,7 +1,6 @@
 // What stages are FROM: scratch, an image of a registry or a named context.
 import { BakeError } from "../../diagnostic/error.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
-import type { SourceInfo } from "../../llb/definition.ts";
 import { image, scratch, type State } from "../../llb/state.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
@@ -9,7 +8,7 @@ import { formatReference, parseReference, type Reference, withDefaultTag } from 
 import { type ContextOptions, findContext } from "./context.ts";
 import { copyDraft, draftFromConfig, emptyDraft } from "./imageconfig.ts";
 import type { Linter } from "./lint.ts";
-import { locationOf, type Stage } from "./model.ts";
+import { locationOf, type SourceInfos, type Stage } from "./model.ts";
 import type { DockerfileOptions } from "./options.ts";
 import { formatFullPlatform } from "./platform.ts";
 import type { StageList } from "./stage.ts";
@@ -18,7 +17,7 @@ import { emptyEnvironment } from "./words.ts";
 
 export interface BaseOptions extends ContextOptions {
   readonly options: DockerfileOptions;
-  readonly source: SourceInfo;
+  readonly sources: SourceInfos;
   /** Undefined when no platform was asked for. */
   readonly platform: Platform | undefined;
   readonly targetPlatform: Platform;
@@ -158,7 +157,7 @@ function baseImage(stage: Stage, platform: Platform, run: BaseOptions): State {
     ...(run.options.resolveMode && { resolveMode: run.options.resolveMode }),
     description: { "com.docker.dockerfile.v1.command": isNamed ? line.original.trim() : "" },
     customName: nameStep(stage, `FROM ${stage.baseName}`, run, platform, emptyEnvironment),
-    location: locationOf(line, run.source),
+    location: locationOf(line, run.sources),
   });
 }
 

@@ -1,6 +1,6 @@
 // Where a build reads from: the main context and named contexts (`context:NAME` options).
 import { BakeError } from "../../diagnostic/error.ts";
-import type { FrontendHost, FrontendInput, FrontendRequest } from "../frontend.ts";
+import type { FrontendHost, FrontendInput, FrontendRequest, IgnoreFile } from "../frontend.ts";
 import { describeLocal, type LocalOptions } from "../../llb/builder/source.ts";
 import { metadataFrom } from "../../llb/builder/vertex.ts";
 import { encodeOp } from "../../llb/ops.ts";
@@ -10,7 +10,7 @@ import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, parseReference, type Reference, withDefaultTag } from "../../oci/reference.ts";
-import { parseIgnoreFile } from "./dockerignore.ts";
+import { readIgnoreFile } from "./dockerignore.ts";
 import { parseGitReference } from "./gitref.ts";
 import { draftFromConfig } from "./imageconfig.ts";
 import type { LoadContext, LoadedContext } from "./model.ts";
@@ -21,6 +21,8 @@ export interface ContextOptions {
   readonly request: FrontendRequest;
   readonly host: FrontendHost;
   readonly signal: AbortSignal;
+  /** Collects the ignore files that were read. */
+  readonly ignoreFiles?: IgnoreFile[];
 }
 
 /** The session that lends a local directory. */
@@ -186,10 +188,13 @@ async function loadLocal({
   host,
   signal,
   request,
+  ignoreFiles,
 }: ContextSource): Promise<LoadedContext> {
   const sessionId = sessionOf(request, name);
-  const ignore = await host.readLocal({ name, sessionId }, ".dockerignore", { signal });
-  const excludePatterns = ignore === undefined ? [] : parseIgnoreFile(ignore);
+  const bytes = await host.readLocal({ name, sessionId }, ".dockerignore", { signal });
+  const ignore = bytes === undefined ? [] : readIgnoreFile(".dockerignore", bytes);
+  ignoreFiles?.push({ local: { name, sessionId }, patterns: ignore.map(({ range }) => range) });
+  const excludePatterns = ignore.map(({ pattern }) => pattern);
   const sharedKey = request.options[`sharedkey:localdir:${key}`] ?? "";
   const customName = `[context ${key}] load from client`;
   const state = lazyLocal(

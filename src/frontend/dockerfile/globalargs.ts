@@ -1,6 +1,7 @@
 // ARG before the first FROM: defaults of the platform, then the file's own, overridden by build args.
 import { BakeError } from "../../diagnostic/error.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
+import { describedIn, type NotedArg } from "./outline.ts";
 import type { FileStages } from "./stage.ts";
 import { formatFullPlatform } from "./platform.ts";
 import { type Environment, environmentFromPairs, expandWord } from "./words.ts";
@@ -41,29 +42,40 @@ export interface GlobalArgs {
   readonly values: ReadonlyMap<string, string>;
   /** Names the file declares, with a value or without. */
   readonly declared: ReadonlySet<string>;
+  /** What an outline says of each that the file declares. */
+  readonly notes: ReadonlyMap<string, NotedArg>;
 }
 
 /** @throws BakeError at the ARG that cannot be expanded */
 export function computeGlobalArgs({ globalArgs }: FileStages, options: GlobalArgOptions): GlobalArgs {
   const values = predefined(options);
   const declared = new Set<string>();
+  const notes = new Map<string, NotedArg>();
   for (const { line, declarations } of globalArgs) {
     for (const { name, value: written } of declarations) {
       declared.add(name);
       let value = options.buildArgs.get(name);
+      let uses: ReadonlySet<string> = new Set();
       if (value === undefined && written !== undefined) {
         try {
-          value = expandWord(written, environmentFromPairs(values), { escape: options.escape }).text;
+          const expansion = expandWord(written, environmentFromPairs(values), { escape: options.escape });
+          value = expansion.text;
+          uses = expansion.matched;
         } catch (thrown) {
           throw thrown instanceof BakeError ? thrown.at(line.range) : thrown;
         }
       }
+      // ARG A=x$A: what the A before was made of.
+      if (uses.has(name))
+        uses = new Set([...uses, ...(notes.get(name)?.uses ?? [])].filter(use => use !== name));
+      const description = describedIn(line, name);
+      notes.set(name, { name, description, value: value ?? "", range: line.range, uses });
       if (value === undefined) continue;
       values.delete(name);
       values.set(name, value);
     }
   }
-  return { values, declared };
+  return { values, declared, notes };
 }
 
 /** The arguments as if no build args were given; undefined when they cannot be expanded. */

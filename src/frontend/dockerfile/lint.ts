@@ -5,34 +5,8 @@ import { BakeError } from "../../diagnostic/error.ts";
 import { editDistance } from "../../diagnostic/suggest.ts";
 import type { Range } from "../../diagnostic/source.ts";
 import { createDirectiveReader } from "./directive.ts";
+import { lintRule, type LintRule } from "./lintrules.ts";
 import { cut, parseGoBool, trimSpace } from "./text.ts";
-
-export type LintRule =
-  | "ConsistentInstructionCasing"
-  | "CopyIgnoredFile"
-  | "DuplicateStageName"
-  | "ExposeInvalidFormat"
-  | "ExposeProtoCasing"
-  | "FromAsCasing"
-  | "FromPlatformFlagConstDisallowed"
-  | "InvalidBaseImagePlatform"
-  | "InvalidDefaultArgInFrom"
-  | "InvalidDefinitionDescription"
-  | "JSONArgsRecommended"
-  | "LegacyKeyValueFormat"
-  | "MaintainerDeprecated"
-  | "MultipleInstructionsDisallowed"
-  | "NoEmptyContinuation"
-  | "RedundantTargetPlatform"
-  | "ReservedStageName"
-  | "SecretsUsedInArgOrEnv"
-  | "StageNameCasing"
-  | "UndefinedArgInFrom"
-  | "UndefinedVar"
-  | "WorkdirRelativePath";
-
-/** Rules that are off unless asked for. */
-const EXPERIMENTAL: ReadonlySet<string> = new Set<LintRule>(["InvalidDefinitionDescription"]);
 
 /** What `# check=…` says. */
 export interface LintOptions {
@@ -42,8 +16,11 @@ export interface LintOptions {
   readonly error: boolean;
 }
 
+/** What to do about a warning, beside the warning itself. */
+export type LintAdvice = Pick<Diagnostic, "hint" | "related">;
+
 export interface Linter {
-  readonly warn: (rule: LintRule, message: string, range: Range) => void;
+  readonly warn: (rule: LintRule, message: string, range: Range, advice?: LintAdvice) => void;
   /** The same linter with the `check=` comment above an instruction applied. */
   readonly withComments: (comments: readonly string[]) => Linter;
 }
@@ -59,8 +36,8 @@ export interface LintRun {
 export function createLintRun(options: LintOptions): LintRun {
   const warnings: Diagnostic[] = [];
   const create = (current: LintOptions): Linter => ({
-    warn(rule, message, range) {
-      const on = EXPERIMENTAL.has(rule)
+    warn(rule, message, range, advice) {
+      const on = lintRule(rule)?.experimental
         ? includes(current.experimental, rule)
         : !includes(current.skip, rule);
       if (on)
@@ -69,6 +46,7 @@ export function createLintRun(options: LintOptions): LintRun {
           code: "dockerfile-lint",
           message: `${rule}: ${message}`,
           range,
+          ...advice,
         });
     },
     withComments(comments) {

@@ -2,16 +2,18 @@
 import { parseReference } from "../../oci/reference.ts";
 import { BakeError } from "../../diagnostic/error.ts";
 import { rangeOfLines } from "../../diagnostic/source.ts";
+import type { WholeFile } from "./include.ts";
 import { readArgs } from "./instruction/arg.ts";
 import type { Linter } from "./lint.ts";
-import type { InstructionLine, ParsedFile } from "./parse.ts";
+import type { InstructionLine } from "./parse.ts";
 import type { FileStages } from "./stage.ts";
 import { readWords } from "./arguments.ts";
 import { type Environment, expandWord } from "./words.ts";
 
-export function lintFile(file: ParsedFile, { stages }: FileStages, linter: Linter): void {
-  for (const line of file.emptyContinuations)
-    linter.warn("NoEmptyContinuation", "Empty continuation line", rangeOfLines(file.source, line, line));
+export function lintFile(file: WholeFile, { stages }: FileStages, linter: Linter): void {
+  for (const { parsed } of file.parts)
+    for (const line of parsed.emptyContinuations)
+      linter.warn("NoEmptyContinuation", "Empty continuation line", rangeOfLines(parsed.source, line, line));
   for (const line of file.lines) lintLine(line, linter.withComments(line.comments));
   const names = new Set<string>();
   for (const { from } of stages) {

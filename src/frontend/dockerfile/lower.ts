@@ -1,7 +1,8 @@
 // One Dockerfile for one platform to LLB and an image config. Steps: stages by name, what the target needs, images
 // resolved at once, ONBUILD triggers, then every needed stage in the order of the file.
-import { BakeError } from "../../diagnostic/error.ts";
+import { BakeError, invariant } from "../../diagnostic/error.ts";
 import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
+import type { Source } from "../../diagnostic/source.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
 import type { Definition, SourceInfo } from "../../llb/definition.ts";
 import { marshal } from "../../llb/marshal.ts";
@@ -9,7 +10,7 @@ import type { State } from "../../llb/state.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
 import { compileIgnore } from "../../pattern/ignore.ts";
-import type { FrontendHost, FrontendRequest } from "../frontend.ts";
+import type { FrontendHost, FrontendRequest, IgnoreFile } from "../frontend.ts";
 import { syntaxError } from "./arguments.ts";
 import { resolveBases } from "./base.ts";
 import { findContext } from "./context.ts";
@@ -18,11 +19,14 @@ import { computeGlobalArgs, defaultGlobalArgs, type GlobalArgs } from "./globala
 import { configFromDraft, copyDraft, ensurePath, type ImageDraft, nameOf } from "./imageconfig.ts";
 import { instructions } from "./instruction/table.ts";
 import { changeDirectory } from "./instruction/workdir.ts";
-import { closestName, createLintRun, type Linter, type LintOptions } from "./lint.ts";
+import type { IgnoreLine } from "./dockerignore.ts";
+import type { WholeFile } from "./include.ts";
+import { closestName, createLintRun, type Linter, type LintOptions, type LintRun } from "./lint.ts";
 import { lintDefaultImages, lintFile } from "./lintfile.ts";
-import type { Command, Conversion, FromCommand, Stage, StageCommand } from "./model.ts";
+import type { Command, Conversion, FromCommand, SourceInfos, Stage, StageCommand } from "./model.ts";
 import type { DockerfileOptions } from "./options.ts";
-import { type InstructionLine, parseDockerfile, type ParsedFile } from "./parse.ts";
+import { createNotes } from "./outline.ts";
+import { type InstructionLine, parseDockerfile } from "./parse.ts";
 import { readPlatform } from "./platform.ts";
 import {
   checkCircles,
@@ -42,16 +46,17 @@ export interface LowerOptions {
   readonly host: FrontendHost;
   readonly signal: AbortSignal;
   readonly options: DockerfileOptions;
-  readonly file: ParsedFile;
+  readonly file: WholeFile;
   readonly stages: FileStages;
-  readonly source: SourceInfo;
   readonly lint: LintOptions;
   /** Undefined: the build platform, and images keep what they say of themselves. */
   readonly platform: Platform | undefined;
   /** The main context; `paths` gives what the build reads of it. */
   readonly mainContext: (paths: () => ReadonlySet<string>) => State;
-  /** Patterns of the ignore file of a local main context. */
-  readonly ignorePatterns: readonly string[];
+  /** The ignore file of a local main context. */
+  readonly ignore: readonly IgnoreLine[];
+  /** Collects the ignore files of named contexts. */
+  readonly ignoreFiles?: IgnoreFile[];
   readonly epoch: Epoch | undefined;
 }
 
@@ -63,6 +68,8 @@ export interface Lowered {
 
 /** Everything a conversion shares between its steps. */
 interface Run extends LowerOptions {
+  readonly allStages: boolean;
+  readonly sources: SourceInfos;
   readonly list: StageList;
   readonly linter: Linter;
   readonly globals: GlobalArgs;
@@ -71,9 +78,28 @@ interface Run extends LowerOptions {
 
 /** @throws BakeError with ranges in the Dockerfile */
 export async function lowerFile(given: LowerOptions): Promise<Lowered> {
+  const lint = createLintRun(given.lint);
+  const wanted = await lowerStages(given, { lint });
+  lint.finish();
+  const targetPlatform = given.platform ?? given.request.buildPlatform;
+  settlePlatform(wanted.draft, targetPlatform, given.platform !== undefined);
+  const definition = marshal(wanted.state, { platform: targetPlatform });
+  return { definition, config: configFromDraft(wanted.draft), warnings: lint.warnings };
+}
+
+export interface StagesOptions {
+  readonly lint: LintRun;
+  /** Also apply stages that the target does not need, to check them; default false. */
+  readonly allStages?: boolean;
+}
+
+/** Applies the instructions of all stages that the target needs; gives the target's. @throws BakeError */
+export async function lowerStages(
+  given: LowerOptions,
+  { lint, allStages = false }: StagesOptions,
+): Promise<Stage> {
   const { file, stages, options, request } = given;
   const targetPlatform = given.platform ?? request.buildPlatform;
-  const lint = createLintRun(given.lint);
   lintFile(file, stages, lint.linter);
   const target = options.target || (stages.stages.at(-1)?.from.name ?? "");
   const argOptions = {
@@ -85,7 +111,16 @@ export async function lowerFile(given: LowerOptions): Promise<Lowered> {
   };
   lintDefaultImages(stages, defaultGlobalArgs(stages, argOptions), file.escape, lint.linter);
   const globals = computeGlobalArgs(stages, argOptions);
-  const run: Run = { ...given, list: createStageList(), linter: lint.linter, globals, targetPlatform };
+  const sources = createSourceInfos(file);
+  const run: Run = {
+    ...given,
+    allStages,
+    sources,
+    list: createStageList(),
+    linter: lint.linter,
+    globals,
+    targetPlatform,
+  };
 
   createStages(run);
   const wanted = findTarget(run);
@@ -95,27 +130,40 @@ export async function lowerFile(given: LowerOptions): Promise<Lowered> {
   const contextPaths = new Set<string>();
   const conversion: Conversion = {
     options,
-    source: given.source,
+    sources,
     escape: file.escape,
     targetPlatform,
     linter: lint.linter,
     globalArgs: environmentFromPairs(globals.values),
     buildContext: given.mainContext(() => contextPaths),
-    ignore: given.ignorePatterns.length === 0 ? undefined : compileIgnore(given.ignorePatterns),
+    ignore: given.ignore.length === 0 ? undefined : compileIgnore(given.ignore.map(({ pattern }) => pattern)),
+    ignoreLines: given.ignore,
     epoch: given.epoch,
   };
   for (const stage of run.list.all) {
-    if (!reachable.has(stage) || stage.dispatched) continue;
+    if (allStages ? stage.unregistered : !reachable.has(stage) || stage.dispatched) continue;
     lowerStage(stage, conversion);
     for (const path of stage.contextPaths) contextPaths.add(path);
   }
   // What is exported may be any file of the target.
   wanted.paths.add("/");
   for (const [name, value] of options.labels) wanted.draft.labels.set(name, value);
-  lint.finish();
-  settlePlatform(wanted.draft, targetPlatform, given.platform !== undefined);
-  const definition = marshal(wanted.state, { platform: targetPlatform });
-  return { definition, config: configFromDraft(wanted.draft), warnings: lint.warnings };
+  return wanted;
+}
+
+/** The LLB source info of each file, made once so that all locations in a file share it. */
+function createSourceInfos({ parts }: WholeFile): SourceInfos {
+  const infos = new Map(
+    parts.map(({ parsed: { source }, bytes, language }): [Source, SourceInfo] => [
+      source,
+      { filename: source.name, data: bytes, language },
+    ]),
+  );
+  return source => {
+    const info = infos.get(source);
+    invariant(info !== undefined, "BUG: an instruction is of no file");
+    return info;
+  };
 }
 
 function createStages(run: Run): void {
@@ -136,8 +184,10 @@ function createStages(run: Run): void {
       baseName: base.text,
       displayName: from.name,
       ignoreCache: options.noCache === "all" || options.noCache.has(from.name),
+      notes: createNotes(run.globals.notes),
     });
-    stage.platform = fromPlatform(from, run, stageLinter);
+    const platform = fromPlatform(from, run, stageLinter);
+    stage.platform = platform?.value;
     if (from.name !== "") {
       stage.context = located(line, () =>
         findContext(from.name, stage.platform ?? run.targetPlatform, { ...run, request }),
@@ -150,6 +200,7 @@ function createStages(run: Run): void {
       }
     } else stage.displayName = `stage-${index}`;
     run.list.add(stage);
+    for (const name of [...base.matched, ...(platform?.matched ?? [])]) stage.notes.used.add(name);
     const ownBase = base.text !== "scratch" && stage.base === undefined ? 1 : 0;
     stage.commands = commands.map(command => ({ command, sources: [], trigger: false }));
     stage.stepsTotal =
@@ -159,7 +210,11 @@ function createStages(run: Run): void {
 }
 
 /** The platform FROM asks for, as written. */
-function fromPlatform(from: FromCommand, run: Run, linter: Linter): Platform | undefined {
+function fromPlatform(
+  from: FromCommand,
+  run: Run,
+  linter: Linter,
+): { readonly value: Platform; readonly matched: ReadonlySet<string> } | undefined {
   const { platform: written, line, name } = from;
   if (written === "") return undefined;
   const environment = environmentFromPairs(run.globals.values);
@@ -205,7 +260,7 @@ function fromPlatform(from: FromCommand, run: Run, linter: Linter): Platform | u
       line.range,
     );
   }
-  return platform;
+  return { value: platform, matched };
 }
 
 function reportFromArgs(names: ReadonlySet<string>, run: Run, line: InstructionLine, linter: Linter): void {
@@ -285,7 +340,7 @@ function checkLiteral(
 async function resolveStages(run: Run, target: Stage): Promise<ReadonlySet<Stage>> {
   for (;;) {
     const reachable = reachableFrom(target);
-    await resolveBases(run, reachable);
+    await resolveBases(run, run.allStages ? new Set(run.list.all) : reachable);
     let grew = false;
     for (const stage of run.list.all) {
       if (!reachable.has(stage)) continue;

@@ -1,15 +1,17 @@
 // What instructions work on while a stage is lowered: the stage, the conversion it belongs to, and the form of a parsed
 // instruction. Stages are mutable on purpose: an instruction is a change to its stage.
 import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
-import type { Range } from "../../diagnostic/source.ts";
+import type { Range, Source } from "../../diagnostic/source.ts";
 import type { SourceInfo, SourceLocation } from "../../llb/definition.ts";
 import type { State } from "../../llb/state.ts";
 import type { Platform } from "../../oci/platform.ts";
 import type { IgnoreMatcher } from "../../pattern/ignore.ts";
 import type { Epoch } from "./epoch.ts";
 import type { ImageDraft } from "./imageconfig.ts";
+import type { IgnoreLine } from "./dockerignore.ts";
 import type { Linter } from "./lint.ts";
 import type { DockerfileOptions } from "./options.ts";
+import type { StageNotes } from "./outline.ts";
 import type { InstructionLine } from "./parse.ts";
 import type { Environment } from "./words.ts";
 
@@ -100,6 +102,8 @@ export interface Stage {
   stepsDone: number;
   inTrigger: boolean;
   workdirSet: boolean;
+  /** What it can be given from outside. */
+  notes: StageNotes;
   /** Where CMD, ENTRYPOINT and HEALTHCHECK were last set in this stage. */
   readonly lastSet: Map<string, Range>;
 }
@@ -115,10 +119,13 @@ export interface LoadedContext {
   readonly draft: ImageDraft | undefined;
 }
 
+/** The file an instruction is written in, as LLB records it. */
+export type SourceInfos = (source: Source) => SourceInfo;
+
 /** One conversion of a file for one platform. */
 export interface Conversion {
   readonly options: DockerfileOptions;
-  readonly source: SourceInfo;
+  readonly sources: SourceInfos;
   readonly escape: string;
   readonly targetPlatform: Platform;
   readonly linter: Linter;
@@ -126,14 +133,16 @@ export interface Conversion {
   /** The main context; which paths of it are read is known when it is marshalled. */
   readonly buildContext: State;
   readonly ignore: IgnoreMatcher | undefined;
+  /** The lines that `ignore` was made of, in its order. */
+  readonly ignoreLines: readonly IgnoreLine[];
   /** SOURCE_DATE_EPOCH. */
   readonly epoch: Epoch | undefined;
 }
 
 /** The place of an instruction as LLB records it: one range a line. */
-export function locationOf(line: InstructionLine, source: SourceInfo): SourceLocation {
+export function locationOf(line: InstructionLine, sources: SourceInfos): SourceLocation {
   const ranges = [];
   for (let number = line.startLine; number <= line.endLine; number++)
     ranges.push({ startLine: number, endLine: number });
-  return { source, ranges };
+  return { source: sources(line.range.source), ranges };
 }

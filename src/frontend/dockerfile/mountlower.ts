@@ -6,6 +6,7 @@ import { cleanPath, joinPath } from "../../llb/path.ts";
 import { lowerError } from "./arguments.ts";
 import type { Conversion, Stage } from "./model.ts";
 import type { MountSpec } from "./mount.ts";
+import { noteNeed } from "./outline.ts";
 import { basePath } from "./ospath.ts";
 import type { InstructionLine } from "./parse.ts";
 
@@ -33,8 +34,15 @@ export function lowerMount(spec: MountSpec, place: Place): MountRequest {
       "define the stage before the one that uses it",
     );
   }
-  if (spec.type === "secret") return secretMount(spec);
-  if (spec.type === "ssh") return sshMount(spec, line);
+  if (spec.type === "secret") {
+    noteNeed(stage.notes.secrets, secretId(spec), spec.required, line.range);
+    return secretMount(spec);
+  }
+  if (spec.type === "ssh") {
+    const mount = sshMount(spec, line);
+    noteNeed(stage.notes.ssh, spec.id || "default", spec.required, line.range);
+    return mount;
+  }
   const target =
     spec.target !== "" && cleanPath(spec.target).startsWith("/")
       ? spec.target
@@ -85,8 +93,12 @@ function cacheDirectory({ uid = 0, gid = 0, mode = CACHE_MODE }: MountSpec, from
   });
 }
 
+function secretId({ source, id, target }: MountSpec): string {
+  return source || id || basePath(target);
+}
+
 function secretMount(spec: MountSpec): MountRequest {
-  const id = spec.source || spec.id || basePath(spec.target);
+  const id = secretId(spec);
   const target = spec.target || (spec.env === undefined ? `/run/secrets/${basePath(id)}` : undefined);
   return {
     kind: "secret",

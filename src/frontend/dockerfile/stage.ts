@@ -8,6 +8,7 @@ import { emptyDraft } from "./imageconfig.ts";
 import { readArgs, type ArgDeclaration } from "./instruction/arg.ts";
 import { instructions } from "./instruction/table.ts";
 import type { Command, FromCommand, Stage } from "./model.ts";
+import { copyNotes, createNotes, type StageNotes } from "./outline.ts";
 import type { InstructionLine } from "./parse.ts";
 
 /** A stage as it is written. */
@@ -116,12 +117,20 @@ export interface StageOptions {
   readonly unregistered?: boolean;
   readonly place?: Stage["place"];
   readonly ignoreCache?: boolean;
+  readonly notes?: StageNotes;
 }
 
 /** A stage before anything is known of it. */
 export function createStage(
   from: FromCommand,
-  { baseName, displayName, unregistered = false, place = {}, ignoreCache = false }: StageOptions,
+  {
+    baseName,
+    displayName,
+    unregistered = false,
+    place = {},
+    ignoreCache = false,
+    notes = createNotes(),
+  }: StageOptions,
 ): Stage {
   return {
     from,
@@ -147,6 +156,7 @@ export function createStage(
     stepsDone: 0,
     inTrigger: false,
     workdirSet: false,
+    notes,
     lastSet: new Map(),
   };
 }
@@ -169,6 +179,7 @@ export function createStageList(): StageList {
       all.push(stage);
       // FROM finds stages by their lower-case names only: FROM BUILDER is an image.
       stage.base = names.get(stage.baseName);
+      if (stage.base !== undefined) stage.notes = copyNotes(stage.base.notes);
       if (stage.from.name !== "") names.set(stage.from.name, stage);
     },
     byName: name => names.get(name.toLowerCase()),

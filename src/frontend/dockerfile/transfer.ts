@@ -165,7 +165,7 @@ export function lowerTransfer(stage: Stage, conversion: Conversion, transfer: Tr
   }
   if (action === undefined) throw lowerError(`${keyword} has no sources`, line);
   const options = {
-    location: locationOf(line, conversion.source),
+    location: locationOf(line, conversion.sources),
     ...(stage.ignoreCache && { ignoreCache: true }),
   };
   if (transfer.link && chmod === "") {

@@ -4,6 +4,7 @@ import { readQuotedWords, syntaxError } from "../arguments.ts";
 import { addHistory } from "../imageconfig.ts";
 import { checkSecretName } from "../lint.ts";
 import type { InstructionKind } from "../model.ts";
+import { describedIn } from "../outline.ts";
 import type { InstructionLine } from "../parse.ts";
 import { environmentOf, NON_ENV_ARGS, reportUndefined } from "../steps.ts";
 import { cut } from "../text.ts";
@@ -42,6 +43,10 @@ export const arg: InstructionKind = {
           const { name } = declaration;
           checkSecretName("ARG", name, linter, line.range);
           let value = conversion.options.buildArgs.get(name);
+          const isGlobal =
+            value === undefined &&
+            declaration.value === undefined &&
+            conversion.globalArgs.get(name) !== undefined;
           if (value === undefined && declaration.value === undefined) value = conversion.globalArgs.get(name);
           else if (value === undefined && declaration.value !== undefined) {
             const environment = environmentOf(stage);
@@ -54,6 +59,15 @@ export const arg: InstructionKind = {
             }
           }
           if (value !== undefined && !NON_ENV_ARGS.has(name)) stage.state = stage.state.addEnv(name, value);
+          if (!isGlobal) {
+            const description = describedIn(line, name);
+            stage.notes.args.set(name, {
+              ...{ name, description, range: line.range },
+              value: value ?? "",
+              uses: new Set(),
+            });
+          }
+          stage.notes.used.add(name);
           stage.buildArgs = [...stage.buildArgs, { name, value }];
           history.push(value === undefined ? name : `${name}=${value}`);
         }

@@ -95,7 +95,7 @@ export const run: InstructionKind = {
             ...(stage.ignoreCache && { ignoreCache: true }),
             description: { "com.docker.dockerfile.v1.command": trimSpace(line.original) },
             customName: nameStep(stage, name, conversion, before.values.platform, environment),
-            location: locationOf(line, conversion.source),
+            location: locationOf(line, conversion.sources),
           }),
         ).root();
         addHistory(stage.draft, `RUN ${historyOf(args, stage, environment)} # buildkit`, {

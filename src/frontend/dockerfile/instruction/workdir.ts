@@ -44,7 +44,7 @@ export const workdir: InstructionKind = {
               platform,
               environment,
             ),
-            location: locationOf(line, conversion.source),
+            location: locationOf(line, conversion.sources),
             platform,
           });
         }
