@@ -24,6 +24,13 @@ export interface Place {
 const TOP_LEVEL: readonly string[] = ["name", "include", "services", "secrets"];
 const SERVICE: readonly string[] = ["image", "build", "environment", "env_file", "extends"];
 
+/** Whether builds read the value at a path of a document; `environment` counts as far as arguments take it up. */
+export function isReadByBuilds([first = "", , field]: readonly string[]): boolean {
+  return first === "services"
+    ? field === undefined || (field !== "environment" && SERVICE.includes(field))
+    : TOP_LEVEL.includes(first);
+}
+
 /** @throws BakeError when the document is no mapping, or when a short form is malformed */
 export function canonicalDocument(document: Node, place: Place): MapNode {
   if (document.kind !== "map")

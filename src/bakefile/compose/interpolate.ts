@@ -16,23 +16,29 @@ export interface Variables {
 /** Nested deeper than this, a default is refused before the stack ends. */
 const MAX_DEPTH = 100;
 
+export interface InterpolateOptions {
+  /** Whether a value matters enough to warn when a variable of it is not set; default: all do. */
+  readonly matters?: (path: readonly string[]) => boolean;
+  /** Variables that were warned about already; grows. */
+  readonly warned?: Set<string>;
+}
+
 /** The tree with every string interpolated. Problems are added to `diagnostics`; their strings stay as they were. */
 export function interpolateTree(
   node: Node,
   variables: Omit<Variables, "missing">,
   diagnostics: Diagnostic[],
+  { matters = () => true, warned = new Set() }: InterpolateOptions = {},
 ): Node {
-  const warned = new Set<string>();
-
-  function visit(one: Node): Node {
+  function visit(one: Node, path: readonly string[]): Node {
     switch (one.kind) {
       case "string":
-        return one.text.includes("$") ? substituteNode(one.text, one) : one;
+        return one.text.includes("$") ? substituteNode(one.text, one, path) : one;
       case "list":
-        return { ...one, items: one.items.map(visit) };
+        return { ...one, items: one.items.map(item => visit(item, path)) };
       case "map": {
         const entries = [...one.entries].map(
-          ([key, { keyRange, value }]) => [key, { keyRange, value: visit(value) }] as const,
+          ([key, { keyRange, value }]) => [key, { keyRange, value: visit(value, [...path, key]) }] as const,
         );
         return { ...one, entries: new Map(entries) };
       }
@@ -41,9 +47,9 @@ export function interpolateTree(
     }
   }
 
-  function substituteNode(text: string, one: Node): Node {
+  function substituteNode(text: string, one: Node, path: readonly string[]): Node {
     const missing = (name: string): void => {
-      if (warned.has(name)) return;
+      if (warned.has(name) || !matters(path)) return;
       warned.add(name);
       diagnostics.push({
         severity: "warning",
@@ -62,7 +68,7 @@ export function interpolateTree(
     }
   }
 
-  return visit(node);
+  return visit(node, []);
 }
 
 /** `text` with its variables replaced. @throws BakeError without a range */

@@ -4,7 +4,7 @@ import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import { BakeError } from "../../diagnostic/error.ts";
 import type { Range, Source } from "../../diagnostic/source.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
-import { canonicalDocument, folderOf, joinPath, localPath, type Place } from "./canonical.ts";
+import { canonicalDocument, folderOf, isReadByBuilds, joinPath, localPath, type Place } from "./canonical.ts";
 import { parseDotenv } from "./dotenv.ts";
 import type { ComposeHost } from "./host.ts";
 import { interpolateTree } from "./interpolate.ts";
@@ -48,13 +48,13 @@ export function loadModel(
   const documents = sources.map(source => ({ source, documents: parseYaml(source) }));
   const environment = new Map(found);
   environment.set("COMPOSE_PROJECT_NAME", projectName(documents, found));
-  const { home } = { home: host.env["HOME"] };
   let root = mapNode([], wholeOf(sources[0] ?? { name: "compose.yaml", text: "" }));
   const run: Run = {
     host,
     diagnostics,
     environment,
-    place: { base: "", home },
+    place: { base: "", home: host.env["HOME"] },
+    warned: new Set(),
     including: [],
     bases: new Map(),
   };
@@ -67,6 +67,8 @@ interface Run {
   readonly diagnostics: Diagnostic[];
   readonly environment: Environment;
   readonly place: Place;
+  /** Variables that were warned about. */
+  readonly warned: Set<string>;
   /** Names of the files that include each other. */
   readonly including: readonly string[];
   /** Services of files that `extends` names, by path. */
@@ -110,7 +112,10 @@ function variablesOf(environment: Environment): {
 
 function prepare(document: Node, run: Run): MapNode {
   return canonicalDocument(
-    interpolateTree(document, variablesOf(run.environment), run.diagnostics),
+    interpolateTree(document, variablesOf(run.environment), run.diagnostics, {
+      matters: isReadByBuilds,
+      warned: run.warned,
+    }),
     run.place,
   );
 }

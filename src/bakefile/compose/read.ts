@@ -76,7 +76,7 @@ function definitionsOf(
       name,
       lookUp: one => own.get(one) ?? environment.get(one),
       secrets,
-      attempt: problems.attempt,
+      problems,
     });
     const target = targetName(name);
     if (!TARGET_NAME.test(target)) continue;

@@ -43,7 +43,7 @@ const SERVICE: Readonly<Record<string, Check>> = {
   image: kinds("a string", "string"),
   build: (value, name, report) => {
     const example = "for example { context: ., dockerfile: Dockerfile }";
-    if (expectMap(value, name, report, example)) checkFields(value, BUILD, "build setting", report);
+    if (expectMap(value, name, report, example)) checkFields(value, BUILD, "a build", report);
   },
   environment: pairs,
   env_file: envFiles,
@@ -78,8 +78,7 @@ export function checkModel(root: MapNode, diagnostics: Diagnostic[]): void {
       if (Object.hasOwn(SERVICE, key)) SERVICE[key]?.(value, `${key}" of service "${name}`, report);
   });
   forEachNamed(childOf(root, "secrets"), "secret", report, (name, secret) => {
-    if (expectMap(secret, `secret "${name}`, report))
-      checkFields(secret, SECRET, `setting of secret "${name}"`, report);
+    if (expectMap(secret, `secret "${name}`, report)) checkFields(secret, SECRET, `secret "${name}"`, report);
   });
 }
 
@@ -113,7 +112,7 @@ function checkFields(
   for (const [key, { keyRange, value }] of map.entries) {
     if (key.startsWith("x-")) continue;
     const check = Object.hasOwn(rows, key) ? rows[key] : undefined;
-    if (check === undefined) report(`unknown ${what} "${key}"`, keyRange, suggestion(key, rows));
+    if (check === undefined) report(`${what} has no setting "${key}"`, keyRange, suggestion(key, rows));
     else check(value, key, report);
   }
 }
@@ -195,7 +194,7 @@ function secretList(value: Node, name: string, report: Report): void {
   if (value.kind !== "list") return expected("a list", value, name, report);
   for (const item of value.items) {
     if (!expectMap(item, name, report)) continue;
-    checkFields(item, SECRET_MOUNT, "setting of a build secret", report);
+    checkFields(item, SECRET_MOUNT, "a build secret", report);
   }
 }
 
@@ -213,7 +212,7 @@ function ulimits(value: Node, name: string, report: Report): void {
     const own = `${name}.${key}`;
     if (limit.kind === "int") continue;
     if (!expectMap(limit, own, report, "write a number, or { soft: 10, hard: 20 }")) continue;
-    checkFields(limit, LIMIT, "part of a ulimit", report);
+    checkFields(limit, LIMIT, "a ulimit", report);
     for (const part of Object.keys(LIMIT))
       if (!limit.entries.has(part)) report(`"${own}" lacks "${part}"`, limit.range);
   }
@@ -228,7 +227,7 @@ function envFiles(value: Node, name: string, report: Report): void {
   if (value.kind !== "list") return expected("a path or a list of paths", value, name, report);
   for (const item of value.items) {
     if (!expectMap(item, name, report)) continue;
-    checkFields(item, ENV_FILE, "part of an environment file", report);
+    checkFields(item, ENV_FILE, "an environment file", report);
     if (!item.entries.has("path")) report(`an item of "${name}" lacks "path"`, item.range);
   }
 }

@@ -6,6 +6,7 @@ import { compareUtf8 } from "../../oci/json.ts";
 import type { Field, TargetFields } from "../attributes.ts";
 import { parseBoolText } from "../csv.ts";
 import { parseAttest, parseCaches, type AttestEntry, type SecretEntry, type SshEntry } from "../entry.ts";
+import type { Problems } from "../problems.ts";
 import { namedContexts, recordOf, type Strings } from "./contexts.ts";
 import { pairsOf } from "./model.ts";
 import { childOf, scalarText, type MapNode, type Node } from "./node.ts";
@@ -17,8 +18,7 @@ export interface ServiceContext {
   /** Values for arguments without one: the service's environment, then the outer one. */
   readonly lookUp: (name: string) => string | undefined;
   readonly secrets: Node | undefined;
-  /** Runs one step; a BakeError it throws is reported at `range`. */
-  readonly attempt: <T>(range: Range, step: () => T) => T | undefined;
+  readonly problems: Problems;
 }
 
 /** Settings of `build` and the field each one fills. */
@@ -53,7 +53,7 @@ export interface ServiceTarget {
 
 /** Reads a service that has been checked against the schema. */
 export function targetOfService(service: MapNode, build: MapNode, context: ServiceContext): ServiceTarget {
-  const { attempt } = context;
+  const { attempt } = context.problems;
   const fields: TargetFields = { context: textOf(childOf(build, "context")) ?? "." };
   const ranges = new Map<Field, Range>();
   for (const [key, { value }] of build.entries) {
@@ -65,7 +65,7 @@ export function targetOfService(service: MapNode, build: MapNode, context: Servi
   if (fields.context === "") delete fields.context;
   const extension = childOf(build, "x-bake");
   if (extension !== undefined && extension.kind !== "null")
-    attempt(extension.range, () => extendFromXBake(fields, ranges, extension, attempt));
+    attempt(extension.range, () => extendFromXBake(fields, ranges, extension, context.problems));
   const image = childOf(service, "image");
   if ((fields.tags ?? []).length === 0 && image?.kind === "string" && image.text !== "") {
     fields.tags = [image.text];

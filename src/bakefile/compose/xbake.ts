@@ -1,9 +1,11 @@
 // The `x-bake` extension of a build: what bake knows and Compose does not (buildx docs, "Extension field with x-bake").
 import { BakeError } from "../../diagnostic/error.ts";
 import type { Range } from "../../diagnostic/source.ts";
+import { didYouMean } from "../../diagnostic/suggest.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { distinct, mergeMaps, type Field, type TargetFields } from "../attributes.ts";
 import { parseCaches, parseOutput, parseSecret, parseSsh } from "../entry.ts";
+import type { Problems } from "../problems.ts";
 import { childOf, describeNode, scalarText, type Node } from "./node.ts";
 import { namedContexts } from "./contexts.ts";
 
@@ -83,10 +85,16 @@ export function extendFromXBake(
   fields: TargetFields,
   ranges: Map<Field, Range>,
   extension: Node,
-  attempt: (range: Range, step: () => void) => void,
+  { attempt, add }: Pick<Problems, "attempt" | "add">,
 ): void {
   if (extension.kind !== "map")
     throw new BakeError("bake-schema", `"x-bake" must be a mapping, found ${describeNode(extension)}`);
+  for (const [key, { keyRange }] of extension.entries) {
+    const hint = Object.hasOwn(ROWS, key) ? undefined : didYouMean(key, Object.keys(ROWS));
+    if (hint === undefined) continue;
+    const message = `the key "${key}" of "x-bake" is ignored`;
+    add({ severity: "warning", code: "bake-schema", message, range: keyRange, hint });
+  }
   for (const [key, row] of Object.entries(ROWS)) {
     const value = childOf(extension, key);
     if (value === undefined || value.kind === "null") continue;

@@ -23,7 +23,7 @@ const MAX_NODES = 100_000;
 const MAX_DEPTH = 200;
 const STANDARD_TAG = "tag:yaml.org,2002:";
 
-/** The documents of a text, in order. @throws BakeError with every syntax error, or the first other problem */
+/** The documents of a text, in order. @throws BakeError at the first problem */
 export function parseYaml(source: Source): readonly Node[] {
   expectShallow(source);
   const documents = parseAllDocuments(source.text, {
@@ -35,16 +35,13 @@ export function parseYaml(source: Source): readonly Node[] {
     prettyErrors: false,
   });
   if ("empty" in documents) return [];
-  const errors = documents.flatMap(document => document.errors);
-  if (errors.length > 0) {
-    throw BakeError.ofDiagnostics(
-      errors.map(error => ({
-        severity: "error",
-        code: "bake-syntax",
-        message: syntaxMessage(error.message),
-        range: { source, start: error.pos[0], end: Math.max(error.pos[0] + 1, error.pos[1]) },
-      })),
-    );
+  // Further errors mostly follow from the first.
+  const [error] = documents.flatMap(document => document.errors).sort((a, b) => a.pos[0] - b.pos[0]);
+  if (error !== undefined) {
+    const [start, end] = error.pos;
+    throw new BakeError("bake-syntax", syntaxMessage(error.message), {
+      range: { source, start, end: Math.max(start + 1, end) },
+    });
   }
   return documents.map(document => readDocument(document, source));
 }
@@ -55,7 +52,7 @@ function syntaxMessage(message: string): string {
   return `cannot read the YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`;
 }
 
-/** The reader of the syntax recurses; brackets and indentation bound its depth from above. */
+/** The reader of the syntax recurses; brackets, and indentation with what begins on one line, bound its depth. */
 function expectShallow(source: Source): void {
   let depth = 0;
   for (let at = 0; at < source.text.length; at++) {
@@ -64,10 +61,15 @@ function expectShallow(source: Source): void {
     else if ((sign === "]" || sign === "}") && depth > 0) depth--;
     if (depth > MAX_DEPTH * 5) throw tooDeep({ source, start: at, end: at + 1 });
   }
-  const dashes = /^[ ]*(?:[-?] ){1000}/m.exec(source.text);
-  const indented = /^ {4000}/m.exec(source.text);
-  const found = dashes ?? indented;
-  if (found !== null) throw tooDeep({ source, start: found.index, end: found.index + 1 });
+  const indents: number[] = [];
+  for (const { 0: begin, index } of source.text.matchAll(/^ *(?:[-?:][ \t]+)*(?=\S)/gm)) {
+    const indent = begin.length - begin.trimStart().length;
+    while (indents.length > 0 && (indents.at(-1) ?? 0) >= indent) indents.pop();
+    indents.push(indent);
+    const compact = begin.split(/[-?:]/).length - 1;
+    if (indents.length + compact > MAX_DEPTH * 2)
+      throw tooDeep({ source, start: index, end: index + begin.length });
+  }
 }
 
 function tooDeep(range: Range): BakeError {
