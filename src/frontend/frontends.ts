@@ -2,9 +2,11 @@
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import type { Frontend } from "./frontend.ts";
+import { syntaxes } from "./syntaxes.ts";
 
 export const frontends: Readonly<Record<string, () => Promise<{ readonly frontend: Frontend }>>> = {
   "dockerfile.v0": () => import("./dockerfile/frontend.ts"),
+  ...syntaxes,
 };
 
 /** @throws BakeError "frontend-unknown" */
