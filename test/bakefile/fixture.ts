@@ -1,4 +1,5 @@
 // Loads and resolves bake files given as texts, for the tests of the bake language.
+import { isCompose, readCompose } from "../../src/bakefile/compose/read.ts";
 import { hasErrors, type Diagnostic } from "../../src/diagnostic/diagnostic.ts";
 import { renderDiagnostics } from "../../src/diagnostic/render.ts";
 import { loadBakeFiles, type BakeInput } from "../../src/bakefile/load.ts";
@@ -11,6 +12,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly vars?: readonly string[];
   readonly relativePaths?: boolean;
+  /** Files that the bake files refer to. */
+  readonly readFile?: (path: string) => string | undefined;
 }
 
 export interface RunResult {
@@ -25,6 +28,8 @@ export function bakeInput(files: Readonly<Record<string, string>>, options: RunO
     env: options.env ?? {},
     vars: options.vars ?? [],
     hostPlatform: { os: "linux", architecture: "amd64" },
+    compose: { isCompose, readCompose },
+    ...(options.readFile !== undefined && { readFile: options.readFile }),
     ...(options.relativePaths !== undefined && { relativePaths: options.relativePaths }),
   };
 }

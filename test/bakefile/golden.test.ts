@@ -19,7 +19,9 @@ for (const name of readdirSync(folder).sort()) {
     const args = existsSync(at("args.json"))
       ? (JSON.parse(readFileSync(at("args.json"), "utf8")) as RunOptions)
       : {};
-    const { printed, diagnostics } = runBake(files, args);
+    const readFile = (path: string): string | undefined =>
+      existsSync(at(path)) ? readFileSync(at(path), "utf8") : undefined;
+    const { printed, diagnostics } = runBake(files, { readFile, ...args });
     const results = {
       "expected.json": printed,
       "expected.diag": diagnostics.length === 0 ? undefined : renderDiagnostics(diagnostics),
