@@ -1,18 +1,27 @@
 // Questions about a Dockerfile, answered without building: its checks, what a target can be given, which targets it has.
 // The methods and their meaning are those of BuildKit's subrequests; like there, they look at the build platform.
-import { hasErrors } from "../../diagnostic/diagnostic.ts";
+import { type Diagnostic, hasErrors } from "../../diagnostic/diagnostic.ts";
 import { BakeError } from "../../diagnostic/error.ts";
 import { positionAt, type Range, type Source } from "../../diagnostic/source.ts";
-import type { AnswerSource, CallAnswer, CallMethod, LintAnswer, Lines, Place } from "../answer.ts";
+import type {
+  AnswerSource,
+  CallAnswer,
+  CallMethod,
+  LintAnswer,
+  LintFailure,
+  LintWarning,
+  Lines,
+  Place,
+} from "../answer.ts";
 import type { WholeFile } from "./include.ts";
-import { createLintRun, type LintRun } from "./lint.ts";
+import { createLintRun, type LintOptions, type LintRun } from "./lint.ts";
 import { lintFile } from "./lintfile.ts";
 import { lintPage, lintRule } from "./lintrules.ts";
 import { lowerStages } from "./lower.ts";
 import type { Stage } from "./model.ts";
 import { describedIn, outlineOf } from "./outline.ts";
 import { localContext } from "./place.ts";
-import { type ConvertOptions, type OpenFile, openFile, readFile } from "./readfile.ts";
+import { type ConvertOptions, type OpenFile, lintOptions, openFile, readFile } from "./readfile.ts";
 import { readEpoch } from "./sourcedate.ts";
 import { type FileStages, readStages } from "./stage.ts";
 import { cut } from "./text.ts";
@@ -34,49 +43,55 @@ export function answerCall(options: ConvertOptions, method: CallMethod): Promise
 
 /** Checks every stage, or what the target needs when one was asked for. */
 async function answerLint(question: Question): Promise<LintAnswer> {
-  const run = createLintRun(question.lint);
   const sources = createSources(question);
-  const failure = await lintStages(question, run, sources).then(
-    () => undefined,
-    (thrown: unknown) => {
-      const error = BakeError.from(thrown);
-      if (error.code === "interrupted" || error.code === "internal") throw thrown;
-      const [main] = error.diagnostics;
-      return { message: error.message, hint: main?.hint, place: sources.failurePlace(error) };
-    },
-  );
-  const warnings = run.warnings.map(({ message, range, hint }) => {
-    const [rule, detail] = cut(message, ": ") ?? [message, ""];
-    return {
-      rule,
-      description: lintRule(rule)?.description ?? "",
-      url: lintPage(rule),
-      detail,
-      ...(hint !== undefined && { hint }),
-      place: sources.place(range),
+  const found: Diagnostic[] = [];
+  let failure: LintFailure | undefined;
+  try {
+    await lintStages(question, found, sources);
+  } catch (thrown) {
+    const error = BakeError.from(thrown);
+    if (error.code === "interrupted" || error.code === "internal") throw thrown;
+    failure = {
+      message: error.message,
+      hint: error.diagnostics[0]?.hint,
+      place: sources.failurePlace(error),
     };
+  }
+  const warnings = found.map(({ message, range, hint }): LintWarning => {
+    const [rule, detail] = cut(message, ": ") ?? [message, ""];
+    const description = lintRule(rule)?.description ?? "";
+    return { rule, description, url: lintPage(rule), detail, hint, place: sources.place(range) };
   });
-  return { method: "lint", warnings, sources: sources.list, ...(failure && { failure }) };
+  return { method: "lint", warnings, sources: sources.list, failure };
 }
 
-async function lintStages(question: Question, run: LintRun, sources: Sources): Promise<void> {
+/** Adds warnings to `found` also when it fails. */
+async function lintStages(question: Question, found: Diagnostic[], sources: Sources): Promise<void> {
+  const lint = lintOptions(question);
   const file = await readFile(question, question.options);
   sources.know(file);
   const stages = readStages(file.lines);
-  if (hasErrors(stages.diagnostics)) {
-    // What can be told of the text is told although it cannot be built.
-    lintFile(file, stages.value, run.linter);
-    throw BakeError.ofDiagnostics(stages.diagnostics);
+  const run = createLintRun(lint);
+  try {
+    if (hasErrors(stages.diagnostics)) {
+      // What can be told of the text is told although it cannot be built.
+      lintFile(file, stages.value, run.linter);
+      throw BakeError.ofDiagnostics(stages.diagnostics);
+    }
+    const allStages = question.given.target === "";
+    await lowerForCall({ question, file, stages: stages.value, lint, run, allStages });
+    run.finish();
+  } finally {
+    found.push(...run.warnings);
   }
-  await lowerForCall(question, file, stages.value, run, question.given.target === "");
-  run.finish();
 }
 
 async function answerOutline(question: Question): Promise<CallAnswer> {
   const sources = createSources(question);
+  const lint = lintOptions(question);
   const { file, stages } = await readOrThrow(question, sources);
-  const run = createLintRun(question.lint);
-  const target = await lowerForCall(question, file, stages, run, false);
+  const run = createLintRun(lint);
+  const target = await lowerForCall({ question, file, stages, lint, run, allStages: false });
   run.finish();
   const { args, secrets, ssh } = outlineOf(target);
   const inOrder = <T extends { readonly place: Place; readonly name: string }>(items: readonly T[]): T[] =>
@@ -138,13 +153,18 @@ async function readOrThrow(
   return { file, stages: value };
 }
 
-async function lowerForCall(
-  { options: { request, host, signal, place }, given, lint }: Question,
-  file: WholeFile,
-  stages: FileStages,
-  run: LintRun,
-  allStages: boolean,
-): Promise<Stage> {
+interface LowerForCall {
+  readonly question: Question;
+  readonly file: WholeFile;
+  readonly stages: FileStages;
+  readonly lint: LintOptions;
+  readonly run: LintRun;
+  readonly allStages: boolean;
+}
+
+async function lowerForCall({ question, file, stages, lint, run, allStages }: LowerForCall): Promise<Stage> {
+  const { given, options: asked } = question;
+  const { request, host, signal, place } = asked;
   const outside = { request, host, signal };
   const { options, globalArgs, epoch } = await readEpoch(given, stages, { ...outside, remote: place.remote });
   const patterns = place.ignore.map(({ pattern }) => pattern);
@@ -185,21 +205,22 @@ function createSources({ source, options: { place: found, language = "Dockerfile
     list.push({ filename: text.name, data, language: spoken });
   };
   add(source, found.dockerfile, language);
-  const place = (range: Range | undefined): Place => {
-    if (range === undefined) return NOWHERE;
-    let first = positionAt(range.source, range.start).line;
-    let last = positionAt(range.source, Math.max(range.start, range.end - 1)).line;
-    if (!known.has(range.source)) add(range.source, new TextEncoder().encode(range.source.text), "");
-    const holder = lines.find(
-      line => line.range.source === range.source && line.startLine <= first && first <= line.endLine,
-    );
-    // A piece of an instruction stands for all of it.
-    if (holder !== undefined && range.start !== range.end && last <= holder.endLine && first !== last)
-      [first, last] = [holder.startLine, holder.endLine];
-    const ranges: Lines[] = [];
-    for (let number = first; number <= last; number++) ranges.push([number, number]);
-    return { source: known.get(range.source) ?? 0, ranges };
+  const linesOf = ({ source: text, start, end }: Range): Lines => [
+    positionAt(text, start).line,
+    positionAt(text, Math.max(start, end - 1)).line,
+  ];
+  const indexOf = ({ source: text }: Range): number => {
+    add(text, new TextEncoder().encode(text.text), "");
+    return known.get(text) ?? 0;
   };
+  const place = (range: Range | undefined): Place =>
+    range === undefined ? NOWHERE : { source: indexOf(range), ranges: [...eachLine(linesOf(range))] };
+  /** The whole instruction that a piece belongs to. */
+  const instructionOf = (range: Range): Range =>
+    lines.find(
+      line =>
+        line.range.source === range.source && line.range.start <= range.start && range.end <= line.range.end,
+    )?.range ?? range;
   return {
     list,
     know(file) {
@@ -208,7 +229,17 @@ function createSources({ source, options: { place: found, language = "Dockerfile
     },
     place,
     failurePlace({ diagnostics: [main] }) {
-      return place(main?.range);
+      if (main?.range === undefined) return NOWHERE;
+      const { source: text } = main.range;
+      const ranges = [main.range, ...(main.related ?? []).map(({ range }) => range)]
+        .filter(range => range.source === text)
+        .map(instructionOf);
+      const numbers = new Set(ranges.flatMap(range => [...eachLine(linesOf(range))].map(([line]) => line)));
+      return { source: indexOf(main.range), ranges: [...numbers].sort((a, b) => a - b).map(n => [n, n]) };
     },
   };
+}
+
+function* eachLine([first, last]: Lines): Generator<Lines> {
+  for (let number = first; number <= last; number++) yield [number, number];
 }

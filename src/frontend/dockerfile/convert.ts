@@ -7,7 +7,7 @@ import type { FrontendResult, IgnoreFile } from "../frontend.ts";
 import { sessionOf } from "./context.ts";
 import { lowerFile } from "./lower.ts";
 import { localContext } from "./place.ts";
-import { type ConvertOptions, openFile, readFile } from "./readfile.ts";
+import { type ConvertOptions, lintOptions, openFile, readFile } from "./readfile.ts";
 import { readEpoch } from "./sourcedate.ts";
 import { readStages } from "./stage.ts";
 
@@ -15,6 +15,7 @@ import { readStages } from "./stage.ts";
 export async function convert(given: ConvertOptions): Promise<FrontendResult> {
   const { request, host, signal, place } = given;
   const open = openFile(given);
+  const lint = lintOptions(open);
   const file = await readFile(open, given);
   const stages = readStages(file.lines);
   if (hasErrors(stages.diagnostics)) throw BakeError.ofDiagnostics(stages.diagnostics);
@@ -39,7 +40,7 @@ export async function convert(given: ConvertOptions): Promise<FrontendResult> {
       options,
       file,
       stages: { ...stages.value, globalArgs },
-      lint: open.lint,
+      lint,
       platform,
       mainContext: paths => place.remote ?? localContext(request, patterns, paths),
       ignore: place.ignore,

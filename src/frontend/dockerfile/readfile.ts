@@ -28,14 +28,13 @@ export interface ConvertOptions {
 export interface OpenFile {
   readonly given: DockerfileOptions;
   readonly source: Source;
-  readonly lint: LintOptions;
 }
 
-/** Checks the options and what the first lines say of how to read the file. @throws BakeError */
+/** Checks the options. @throws BakeError "usage" or "platform-invalid" */
 export function openFile({ request, place }: ConvertOptions): OpenFile {
   const given = readOptions(request.options, request.buildPlatform);
   const source: Source = { name: place.filename, text: textOf(place) };
-  return { given, source, lint: given.lint ?? fileLint(source) };
+  return { given, source };
 }
 
 /** Parses it and what it includes. @throws BakeError with every problem of its form */
@@ -67,7 +66,9 @@ export function textOf({ dockerfile }: BuildPlace): string {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(dockerfile);
 }
 
-function fileLint(source: Source): LintOptions {
+/** What a build arg, or else the file's first lines, say of checks. @throws BakeError "dockerfile-syntax" */
+export function lintOptions({ given, source }: OpenFile): LintOptions {
+  if (given.lint !== undefined) return given.lint;
   const directive = findDirective(source.text, "check");
   const options = parseLintOptions(directive?.value ?? "");
   if (typeof options !== "string") return options;
