@@ -112,12 +112,13 @@ export function scalarText(node: Scalar): string {
   }
 }
 
-/** Shortest digits; an exponent of at least two digits below 1e-4 and from 1e21 on. */
+/** Shortest digits; an exponent of at least two digits below 1e-4 and from 1e6 on. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "-Inf";
   if (Object.is(value, -0)) return "-0";
-  const size = Math.abs(value);
-  if (value === 0 || (size >= 1e-4 && size < 1e21)) return String(value);
-  return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  const exponential = value.toExponential();
+  const exponent = Number(exponential.slice(exponential.indexOf("e") + 1));
+  if (exponent >= -4 && exponent < 6) return String(value);
+  return exponential.replace(/e([+-])(\d)$/, "e$10$2");
 }
