@@ -38,6 +38,11 @@ const checks: Readonly<Record<string, (project: Project) => void>> = {
   },
   "functions-and-variables": ({ read }) =>
     assert.equal(read("out/notes/notes"), "version 1.2.3\ntag notes:1.2.3\ntag notes:1.2\ntag notes:1\n"),
+  ickfile: ({ read }) => assert.equal(read("out/built.txt"), "custom frontend built\n3\n"),
+  mockerfile: ({ read }) => {
+    assert.equal(read("out/etc/greeting"), "Hello from a Mockerfile\n");
+    assert.match(read("out/usr/bin/greet"), /^#!\/bin\/sh\n/);
+  },
   watch: ({ read }) => assert.match(read("out/index.html"), /<p>Fresh bread every morning<\/p>/),
 };
 
@@ -56,7 +61,9 @@ for (const [name, check] of Object.entries(checks)) {
     check(project);
     const again = await bakeOk(["--progress=rawjson"], { ...project, env });
     check(project);
-    const executed = executedSteps(again.stderr).filter(step => /RUN|COPY/.test(step.name));
+    const executed = executedSteps(again.stderr).filter(step =>
+      /RUN|COPY|PLEASE|STASH|install /.test(step.name),
+    );
     assert.deepEqual(executed, []);
     assert.ok(stepsOf(again.stderr).some(step => step.cached));
   });

@@ -11,7 +11,7 @@ test("every frontend of the table loads", async () => {
 test("an unknown frontend is refused with the nearest name", async () => {
   for (const [name, hint] of [
     ["dockerfile.v1", 'did you mean "dockerfile.v0"?'],
-    ["toString", "known: dockerfile.v0"],
+    ["toString", "known: dockerfile.v0, llbake/ickfile, llbake/mockerfile"],
   ] as const) {
     await assert.rejects(loadFrontend(name), (error: unknown) => {
       assert.ok(error instanceof BakeError);

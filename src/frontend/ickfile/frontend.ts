@@ -36,11 +36,11 @@ async function openIckfile(
   return { request, host, signal, place, language: "Ickfile", parse: parseIckfile };
 }
 
-/** A message about a Dockerfile as its author, who wrote none, can read it. */
+/** A message about a Dockerfile as its author, who wrote none, can read it. What it quotes stays. */
 function inIckWords(diagnostic: Diagnostic): Diagnostic {
   const translate = (text: string): string =>
     text
-      .replace(/\b(?:FROM|RUN|COPY)\b/g, word => ickWords.get(word.toLowerCase()) ?? word)
+      .replace(/"[^"]*"|\b(?:FROM|RUN|COPY)\b/g, word => ickWords.get(word.toLowerCase()) ?? word)
       .replace(/\bDockerfile\b/g, "Ickfile");
   const { message, hint } = diagnostic;
   return {

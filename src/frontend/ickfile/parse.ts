@@ -37,9 +37,15 @@ export function parseIckfile(source: Source): Diagnosed<ParsedFile> {
   const lines = value.lines.map((line): InstructionLine => {
     const word = dockerWords.get(line.word.toLowerCase().replace(/[\t _]+/, " "));
     if (word === undefined) unknown.push(unknownWord(line));
-    return { ...line, word: word ?? line.word };
+    return { ...line, word: word === undefined ? line.word : casedLike(line.word, word) };
   });
   return { value: { ...value, lines }, diagnostics: [...diagnostics, ...unknown] };
+}
+
+/** The checks of Dockerfiles have a say in the case of words. */
+function casedLike(written: string, word: string): string {
+  if (written === written.toUpperCase()) return word.toUpperCase();
+  return written === written.toLowerCase() ? word : word.charAt(0).toUpperCase() + word.slice(1);
 }
 
 function unknownWord({ word, wordRange }: InstructionLine): Diagnostic {
@@ -50,7 +56,7 @@ function unknownWord({ word, wordRange }: InstructionLine): Diagnostic {
           word,
           [...dockerWords.keys()].map(known => known.toUpperCase()),
         )
-      : `an Ickfile says ${translated}`;
+      : `an Ickfile says "${translated}"`;
   return {
     severity: "error",
     code: "dockerfile-syntax",

@@ -16,7 +16,7 @@ import {
   setEnv,
 } from "../dockerfile/imageconfig.ts";
 import type { DockerfileOptions } from "../dockerfile/options.ts";
-import { managers } from "./manager.ts";
+import { managers } from "./install.ts";
 import type { MockImage, Text } from "./read.ts";
 
 export interface LowerOptions extends ContextOptions {

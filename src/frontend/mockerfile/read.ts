@@ -4,7 +4,7 @@ import { isMap, isScalar, isSeq, parseDocument } from "yaml";
 import type { Diagnosed, Diagnostic } from "../../diagnostic/diagnostic.ts";
 import type { Range, Source } from "../../diagnostic/source.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
-import { managers } from "./manager.ts";
+import { managers } from "./install.ts";
 
 /** A word of the file, and where it stands. */
 export interface Text {
@@ -45,6 +45,7 @@ export function readMockerfile(source: Source): Diagnosed<readonly MockImage[]> 
   };
   const node = parseText(source, report);
   const images = node === undefined ? [] : readImages(node, createReader(source, report));
+  diagnostics.sort((a, b) => (a.range?.start ?? 0) - (b.range?.start ?? 0));
   return { value: diagnostics.length === 0 ? images : undefined, diagnostics };
 }
 
@@ -55,8 +56,14 @@ function parseText(source: Source, report: Report): unknown {
   const whole = { source, start: 0, end: Math.max(0, source.text.search(/[\r\n]|$/)) };
   try {
     const document = parseDocument(source.text, { prettyErrors: false, logLevel: "silent" });
+    // Places past the end stand for what is missing there.
+    const offset = (at: number): number => Math.min(at, source.text.length);
     for (const { message, pos } of document.errors)
-      report(`cannot read the YAML: ${message}`, { source, start: pos[0], end: Math.max(pos[0], pos[1]) });
+      report(`cannot read the YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`, {
+        source,
+        start: offset(pos[0]),
+        end: offset(pos[1]),
+      });
     if (document.errors.length > 0) return undefined;
     if (document.contents === null) report("the Mockerfile is empty", whole, "it needs a list of images");
     return document.contents ?? undefined;
@@ -96,7 +103,9 @@ function readImage(node: unknown, reader: Reader): MockImage | undefined {
   const env = [...reader.fields(fields.get("env"), "env")].map(
     ([key, value]) => [key, reader.text(value, key)?.value ?? ""] as const,
   );
-  const cmd = reader.items(fields.get("cmd"), "cmd").map(item => reader.text(item, "cmd")?.value ?? "");
+  const cmd = reader
+    .items(fields.get("cmd"), "cmd")
+    .map(item => reader.text(item, "a word of cmd")?.value ?? "");
   const packages = fields.has("package") ? readPackage(fields.get("package"), reader) : undefined;
   return name === undefined || from === undefined ? undefined : { name, from, package: packages, env, cmd };
 }
@@ -107,7 +116,7 @@ function readPackage(node: unknown, reader: Reader): MockPackage {
   const from = reader.text(fields.get("from"), "from");
   const install = reader
     .items(fields.get("install"), "install")
-    .flatMap(item => reader.text(item, "install") ?? []);
+    .flatMap(item => reader.text(item, "a package name") ?? []);
   for (const { value, range } of install)
     if (!PACKAGE_NAME.test(value)) reader.report(`invalid package name "${value}"`, range);
   const known = Object.keys(managers);
@@ -164,7 +173,7 @@ function createReader(source: Source, report: Report) {
     /** A scalar as it is written; a number is no less a text. */
     text(node: unknown, what: string): Text | undefined {
       if (node === undefined) return undefined;
-      const value = isScalar(node) && node.value !== null ? (node.source ?? String(node.value)) : "";
+      const value = isScalar(node) && node.value !== null ? (node.source ?? "") : "";
       if (value !== "") return { value, range: rangeOf(node) };
       report(`${what} is not a text`, rangeOf(node));
       return undefined;
