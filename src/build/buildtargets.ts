@@ -1,5 +1,5 @@
 // Builds targets: the plan's requests solved together by an engine, with everything the plan lends in the session.
-import type { Engine, SolveReport } from "../engine/engine.ts";
+import type { CallReport, Engine, SolveReport } from "../engine/engine.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
 import type { BuildPlan } from "./requests.ts";
@@ -22,6 +22,15 @@ export async function buildTargets(
 ): Promise<readonly SolveReport[]> {
   for (const diagnostic of plan.warnings) emit({ type: "warning", diagnostic });
   return engine.solve(plan.requests, { session: sessionFromPlan(plan, { credentials, env }), emit, signal });
+}
+
+/** Asks the frontends what the plan's targets call for; reports in the order of the calls. @throws BakeError */
+export async function callTargets(
+  plan: BuildPlan,
+  { engine, credentials, env, emit, signal }: BuildContext,
+): Promise<readonly CallReport[]> {
+  const session = sessionFromPlan(plan, { credentials, env });
+  return engine.call(plan.calls, plan.linkable, { session, emit, signal });
 }
 
 /** The session of a plan: its directories, in-memory files and secrets. */

@@ -1,12 +1,13 @@
 // From resolved targets to what the engine solves: one request per target, the links among them, and the directories,
 // files and secrets the build lends. The mapping is buildx's (bake.toBuildOpt, build.toSolveOpt, build.loadInputs).
 import { readdirSync, realpathSync, statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { isRemote } from "../bakefile/path.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
-import type { SolveRequest } from "../engine/engine.ts";
+import type { CallRequest, FrontendWork, SolveRequest } from "../engine/engine.ts";
+import { requestsNeededBy } from "../engine/links.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { createLocalDirs, type LocalDirs, sessionIdOf } from "./localdirs.ts";
 import { frontendOptions, platformsOf } from "./options.ts";
@@ -23,11 +24,20 @@ export interface BuildFacts {
 
 export interface BuildPlan {
   readonly requests: readonly SolveRequest[];
+  /** Questions asked instead of building: `call` in a bake file, `--call`, `--check`. */
+  readonly calls: readonly PlannedCall[];
+  /** Every target as a request, for the links of calls. */
+  readonly linkable: readonly SolveRequest[];
   readonly locals: LocalDirs;
   readonly secrets: readonly SecretSource[];
   readonly warnings: readonly Diagnostic[];
   /** What a change of which asks for a new build: directories and single files, absolute. */
   readonly inputs: readonly WatchedInput[];
+}
+
+export interface PlannedCall extends CallRequest {
+  /** The Dockerfile as the user would name it. */
+  readonly dockerfile: string;
 }
 
 export type WatchedInput =
@@ -40,35 +50,72 @@ export function requestsFromTargets(targets: readonly BuildTarget[], facts: Buil
   const locals = createLocalDirs();
   const byName = new Map(targets.map(target => [target.name, target]));
   const inputs: WatchedInput[] = [];
-  const requests = targets.map((target): SolveRequest => {
-    if (target.call !== "" && target.call !== "build") {
-      throw new BakeError(
-        "not-supported",
-        `target "${target.name}": the call "${target.call}" is not available yet`,
-        { hint: `only building is; remove --call or --check` },
-      );
-    }
+  const calls: PlannedCall[] = [];
+  const all = targets.map((target): SolveRequest => {
+    const method = callMethodOf(target);
     const lent = lendInputs(target, byName, { ...facts, locals, inputs });
+    const work: FrontendWork = {
+      tag: "frontend",
+      frontend: "dockerfile.v0",
+      request: {
+        options: { ...frontendOptions(target, facts.platform), ...lent.options },
+        sessionId: lent.sessionId,
+        buildPlatform: facts.platform,
+      },
+      links: lent.links,
+    };
+    if (method !== undefined)
+      calls.push({ name: target.name, method, work, dockerfile: dockerfileName(target, facts) });
     return {
       name: target.name,
-      work: {
-        tag: "frontend",
-        frontend: "dockerfile.v0",
-        request: {
-          options: { ...frontendOptions(target, facts.platform), ...lent.options },
-          sessionId: lent.sessionId,
-          buildPlatform: facts.platform,
-        },
-        links: lent.links,
-      },
-      exports: exportsFromTarget(target, facts),
+      work,
+      exports: method === undefined ? exportsFromTarget(target, facts) : [],
       ...(target.noCache
         ? { noCache: true }
         : target.noCacheFilter.length > 0 && { noCache: target.noCacheFilter }),
     };
   });
+  const called = new Set(calls.map(({ name }) => name));
+  const built = targets.filter(({ name }) => !called.has(name));
+  const requests = requestsNeededBy(
+    built.map(({ name }) => name),
+    all,
+  );
   checkStdout(requests);
-  return { requests, locals, secrets: secretsOf(targets, facts.cwd), warnings: warningsOf(targets), inputs };
+  return {
+    requests,
+    calls,
+    linkable: all,
+    locals,
+    secrets: secretsOf(targets, facts.cwd),
+    warnings: warningsOf(built),
+    inputs,
+  };
+}
+
+const CALLS: Readonly<Record<string, CallRequest["method"] | undefined>> = {
+  "": undefined,
+  build: undefined,
+  check: "lint",
+  lint: "lint",
+  outline: "outline",
+  targets: "targets",
+};
+
+/** What a target asks its frontend instead of building; undefined to build. @throws BakeError "not-supported" */
+export function callMethodOf({ name, call }: BuildTarget): CallRequest["method"] | undefined {
+  const [method = ""] = call.split(",");
+  if (Object.hasOwn(CALLS, method)) return CALLS[method];
+  const known = ["build", "check", "outline", "targets"];
+  throw new BakeError("not-supported", `target "${name}": unknown call "${method}"`, {
+    hint: didYouMean(method, known) ?? `one of ${known.join(", ")}`,
+  });
+}
+
+function dockerfileName({ context, dockerfile, dockerfileInline }: BuildTarget, { cwd }: BuildFacts): string {
+  if (dockerfileInline !== undefined) return "inline";
+  if (dockerfile.startsWith("cwd://") || isRemote(context)) return withoutCwd(dockerfile);
+  return relative(cwd, resolve(cwd, withoutCwd(context), dockerfile)) || dockerfile;
 }
 
 interface Lent {

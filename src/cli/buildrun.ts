@@ -24,8 +24,11 @@ export async function runBuild(
   const definition = await loadDefinition(names, flags, environment);
   const plan = planFromDefinition(definition, environment);
   await using engine = await createEngine(flags, environment);
-  await buildPlan(plan, definition, { engine, flags, environment, mode, signal });
-  return exitCodes.ok;
+  if (plan.calls.length === 0 || plan.requests.length > 0)
+    await buildPlan(plan, definition, { engine, flags, environment, mode, signal });
+  if (plan.calls.length === 0) return exitCodes.ok;
+  const { runCalls } = await import("./callrun.ts");
+  return runCalls(plan, definition, { engine, flags, environment, signal });
 }
 
 /** The progress mode that flags and environment ask for. @throws BakeError "usage" */

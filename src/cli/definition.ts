@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { isRemote } from "../bakefile/path.ts";
 import { loadComposeLanguage } from "../bakefile/compose/language.ts";
 import { type BakeDocument, loadBakeFiles, mayBeCompose } from "../bakefile/load.ts";
-import { parseBoolText, parseCsvFields } from "../bakefile/csv.ts";
+import { parseBoolText } from "../bakefile/csv.ts";
 import { parsePolicy } from "../bakefile/entry.ts";
 import { type ResolvedBake, resolveTargets } from "../bakefile/resolve.ts";
 import { checkTarget } from "../build/check.ts";
@@ -15,6 +15,7 @@ import { type Platform, platformFromNode } from "../oci/platform.ts";
 import { isTerminal } from "../progress/renderer.ts";
 import type { BakeFlags } from "./flags.ts";
 import { readBakeFiles, readIfPresent } from "./bakefiles.ts";
+import { callFromFlags } from "./callflag.ts";
 import { checkEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
 
@@ -87,7 +88,7 @@ function expectValue<T>({ value, diagnostics }: Diagnosed<T>): T {
 
 /** The overrides that other flags stand for; they follow the user's own, so a flag beats a `--set` of the same key. */
 function overridesFromFlags(flags: DefinitionFlags): readonly string[] {
-  const call = flags.check === true ? "lint" : callName(flags.call ?? "");
+  const call = callFromFlags(flags).method;
   return [
     ...(flags.push === true ? ["*.push=true"] : []),
     ...(flags.load === true ? ["*.load=true"] : []),
@@ -97,19 +98,6 @@ function overridesFromFlags(flags: DefinitionFlags): readonly string[] {
     ...(flags.sbom ? [`*.attest=${attestation("sbom", flags.sbom)}`] : []),
     ...(flags.provenance ? [`*.attest=${attestation("provenance", flags.provenance)}`] : []),
   ];
-}
-
-/** `--call` takes `name[,format=json][,ignorestatus=bool]`; only the name is an override. */
-function callName(text: string): string {
-  if (text === "") return "";
-  const [name = "", ...options] = parseCsvFields(text);
-  for (const option of options) {
-    if (/^(?:format|ignorestatus)=/.test(option)) continue;
-    throw new BakeError("usage", `invalid option "${option}" of --call`, {
-      hint: "format=json and ignorestatus=true are known",
-    });
-  }
-  return name === "check" ? "lint" : name === "build" ? "" : name;
 }
 
 function attestation(type: string, value: string): string {

@@ -11,9 +11,11 @@ import { type Graph, mergeDefinitions } from "../llb/graph.ts";
 import type { Platform } from "../oci/platform.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
 import type { Ref } from "../snapshot/ref.ts";
+import { describeSource } from "../source/table.ts";
 import { createPools } from "../solver/pools.ts";
 import { createSolver, type Outcome, type Solver } from "../solver/scheduler.ts";
 import { openWorker, type Worker } from "../worker/worker.ts";
+import { callFrontends } from "./call.ts";
 import type { Engine, LoweredRequest, SolveContext, SolveReport, SolveRequest } from "./engine.ts";
 import { type ExportJob, exportAll } from "./exports.ts";
 import { solverEdges } from "./graph.ts";
@@ -52,6 +54,10 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
     solve: async (requests, context) => {
       await using run = createRun(await worker(), options, context);
       return await run.solve(requests);
+    },
+    call: async (calls, requests, context) => {
+      await using run = createRun(await worker(), options, context);
+      return await callFrontends(calls, requests, run.host, context.signal);
     },
     async [Symbol.asyncDispose]() {
       const open = await opened?.catch(() => undefined);
@@ -102,7 +108,13 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     if (tree === undefined) return undefined;
     return await readFile(resolveInRoot(tree.root, path, { followLast: true })).catch(() => undefined);
   };
-  const host = createFrontendHost({ session, images: worker.images, readSolved });
+  const resolveSource: FrontendHost["resolveSource"] = ({ identifier, attrs }, { signal: abort }) =>
+    describeSource(
+      { identifier, attrs, platform: worker.platform },
+      { ...worker, session },
+      { signal: abort, emit: () => undefined, step: identifier },
+    );
+  const host = createFrontendHost({ session, images: worker.images, readSolved, resolveSource });
 
   return {
     host,

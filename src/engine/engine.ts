@@ -1,6 +1,7 @@
 // The engine: takes frontend requests, gives exported results. Embedded or remote behind one interface.
 import type { ExportReport, ExportRequest } from "../exporter/exporter.ts";
-import type { FrontendRequest } from "../frontend/frontend.ts";
+import type { CallAnswer, CallMethod } from "../frontend/answer.ts";
+import type { FrontendRequest, IgnoreFile } from "../frontend/frontend.ts";
 import type { Definition } from "../llb/definition.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
@@ -17,20 +18,34 @@ export interface SolveRequest {
   readonly noCache?: boolean | readonly string[];
 }
 
+/** `links` maps keys of frontend inputs to names of other requests of the same solve. */
+export interface FrontendWork {
+  readonly tag: "frontend";
+  readonly frontend: string;
+  readonly request: Omit<FrontendRequest, "inputs">;
+  readonly links: Readonly<Record<string, string>>;
+}
+
 export type SolveWork =
-  /** `links` maps keys of frontend inputs to names of other requests of the same solve. */
-  | {
-      readonly tag: "frontend";
-      readonly frontend: string;
-      readonly request: Omit<FrontendRequest, "inputs">;
-      readonly links: Readonly<Record<string, string>>;
-    }
+  | FrontendWork
   | {
       readonly tag: "definition";
       readonly definition: Definition;
       readonly platform: Platform;
       readonly config?: ImageConfig;
     };
+
+/** A question to the frontend of a build. */
+export interface CallRequest {
+  readonly name: string;
+  readonly method: CallMethod;
+  readonly work: FrontendWork;
+}
+
+export interface CallReport {
+  readonly name: string;
+  readonly answer: CallAnswer;
+}
 
 export interface SolveContext {
   readonly session: Session;
@@ -53,6 +68,8 @@ export interface LoweredRequest {
     readonly config: ImageConfig;
   }[];
   readonly warnings: readonly Diagnostic[];
+  /** The ignore files that were read. */
+  readonly ignoreFiles: readonly IgnoreFile[];
 }
 
 export interface Engine extends AsyncDisposable {
@@ -60,4 +77,10 @@ export interface Engine extends AsyncDisposable {
   lower(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly LoweredRequest[]>;
   /** Lowers, merges, solves and exports. Nothing is exported unless everything it needs succeeded. */
   solve(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly SolveReport[]>;
+  /** Asks frontends; links of the questions name `requests`, which are lowered only then. @throws BakeError */
+  call(
+    calls: readonly CallRequest[],
+    requests: readonly SolveRequest[],
+    context: SolveContext,
+  ): Promise<readonly CallReport[]>;
 }

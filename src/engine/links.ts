@@ -7,6 +7,23 @@ export function linkedNames(request: SolveRequest): readonly string[] {
   return request.work.tag === "frontend" ? Object.values(request.work.links) : [];
 }
 
+/** The requests of some names and all that they are linked to, in their order. */
+export function requestsNeededBy(
+  names: readonly string[],
+  requests: readonly SolveRequest[],
+): readonly SolveRequest[] {
+  const byName = new Map(requests.map(request => [request.name, request]));
+  const needed = new Set<string>();
+  const visit = (name: string): void => {
+    if (needed.has(name)) return;
+    needed.add(name);
+    const request = byName.get(name);
+    if (request !== undefined) linkedNames(request).forEach(visit);
+  };
+  names.forEach(visit);
+  return requests.filter(({ name }) => needed.has(name));
+}
+
 /** Throws when a link names no request, or when requests link to each other in a loop. @throws BakeError "bake-resolve" */
 export function checkLinks(requests: readonly SolveRequest[]): void {
   const byName = new Map(requests.map(request => [request.name, request]));

@@ -5,7 +5,7 @@ import type { FrontendHost, FrontendInput } from "../frontend/frontend.ts";
 import type { LoweredRequest, SolveRequest } from "./engine.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { formatPlatform } from "../oci/platform.ts";
-import { checkLinks } from "./links.ts";
+import { checkLinks, requestsNeededBy } from "./links.ts";
 
 /** Lowers all requests. @throws BakeError of the first request (in order) that fails, once all have settled */
 export async function lowerRequests(
@@ -46,15 +46,41 @@ async function lowerOne(
       ...(platform.variant && { variant: platform.variant }),
       rootfs: { type: "layers" as const, diff_ids: [] },
     };
-    return { name, images: [{ platform, definition, config }], warnings: [] };
+    return { name, images: [{ platform, definition, config }], warnings: [], ignoreFiles: [] };
   }
   const inputs: Record<string, FrontendInput> = {};
   for (const [key, linked] of Object.entries(work.links))
     Object.assign(inputs, inputsFrom(key, await lowered(linked)));
   const frontend = await loadFrontend(work.frontend);
   signal.throwIfAborted();
-  const { images, warnings } = await frontend.lower({ ...work.request, inputs }, host, signal);
-  return { name, images, warnings };
+  const {
+    images,
+    warnings,
+    ignoreFiles = [],
+  } = await frontend.lower({ ...work.request, inputs }, host, signal);
+  return { name, images, warnings, ignoreFiles };
+}
+
+/** The inputs that links stand for: entries of an input's key and the name of the request it is the result of. */
+export async function inputsFromLinks(
+  links: readonly (readonly [key: string, name: string])[],
+  requests: readonly SolveRequest[],
+  host: FrontendHost,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, FrontendInput>>> {
+  const needed = requestsNeededBy(
+    links.map(([, name]) => name),
+    requests,
+  );
+  const lowered = new Map(
+    (await lowerRequests(needed, host, signal)).map(request => [request.name, request] as const),
+  );
+  const inputs: Record<string, FrontendInput> = {};
+  for (const [key, name] of links) {
+    const linked = lowered.get(name);
+    if (linked !== undefined) Object.assign(inputs, inputsFrom(key, linked));
+  }
+  return inputs;
 }
 
 /** One input per platform, `KEY::os/arch`, and plain `KEY` when there is only one. */
