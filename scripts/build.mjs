@@ -1,8 +1,8 @@
-// Bundles the command line into dist/cli.js with its pieces in dist/cli/, and the public LLB API into dist/llb.js with
-// its types in dist/types/.
+// Bundles the command line into the one file dist/cli.js, and the public LLB API into dist/llb/ with its types.
 // `--quick` leaves the types out (set-up uses it: nothing that runs needs them).
+import { createHash } from "node:crypto";
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,42 +16,44 @@ const shared = {
   absWorkingDir: root,
   bundle: true,
   write: false,
-  outdir: "dist",
   platform: "node",
   target: "node20",
-  format: "esm",
   // Native code: resolved from node_modules when it is first needed.
   external: ["koffi"],
+  // Names stay as they are, for whoever reads a stack trace.
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   legalComments: "none",
   logLevel: "warning",
 };
 
-// CommonJS dependencies call require(), which an ES module does not have.
-const requireBanner = `import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);`;
-
-// A command loads only the pieces it needs: in one file, `bake --version` would load every built-in the program knows.
-const cli = {
+// The program is a CommonJS script, whose modules and built-ins are loaded when first needed. It is carried by start.ts
+// as a string: Node then need not read through all of it before it may begin, and start.ts can give it to the engine
+// together with the code compiled in an earlier run.
+const program = {
   ...shared,
-  entryPoints: { cli: "src/cli/start.ts" },
-  splitting: true,
-  chunkNames: "cli/[name]-[hash]",
-  banner: { js: requireBanner },
+  entryPoints: ["src/cli/main.ts"],
+  format: "cjs",
+  supported: { "dynamic-import": false },
 };
-const llb = { ...shared, entryPoints: { llb: "src/llb/mod.ts" } };
-
-/** How long pieces of earlier builds are kept for programs that began with them and have not loaded all. */
-const KEPT_MS = 10 * 60_000;
+const start = text => ({
+  ...shared,
+  entryPoints: ["src/cli/start.ts"],
+  format: "cjs",
+  define: {
+    PROGRAM_TEXT: JSON.stringify(text),
+    PROGRAM_ID: JSON.stringify(createHash("sha256").update(text).digest("hex").slice(0, 16)),
+  },
+});
+const llb = { ...shared, entryPoints: ["src/llb/mod.ts"], format: "esm" };
 
 try {
-  const results = await Promise.all([build(cli), build(llb)]);
-  const files = results.flatMap(result => result.outputFiles);
-  // Entries come last: whoever starts meanwhile finds every piece of what it starts.
-  const isEntry = file => dirname(file.path) === join(root, "dist");
-  for (const file of [...files.filter(file => !isEntry(file)), ...files.filter(isEntry)]) await write(file);
-  await removeOld(new Set(files.map(file => file.path)));
+  const [text, api] = await Promise.all([bundle(program), bundle(llb)]);
+  // The package is of ES modules; the program is not.
+  await write("dist/package.json", '{ "type": "commonjs" }\n');
+  await write("dist/llb/package.json", '{ "type": "module" }\n');
+  await write("dist/llb/mod.js", api);
+  await write("dist/cli.js", await bundle(start(`(function(require,process){${text}\n})`)), 0o755);
 } catch (error) {
   // esbuild has printed what is wrong and where.
   if (error.errors === undefined) throw error;
@@ -59,26 +61,22 @@ try {
 }
 if (!quick) emitTypes();
 
-/** Writes a file beside its place and renames it, so that nobody reads half of it. */
-async function write({ path, contents }) {
+async function bundle(options) {
+  const result = await build(options);
+  return result.outputFiles[0].text;
+}
+
+/** Writes a file beside its place and renames it, so that a `bake` running meanwhile never reads half of it. */
+async function write(name, contents, mode = 0o644) {
+  const path = join(root, name);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
   await mkdir(dirname(path), { recursive: true });
   try {
     await writeFile(temporary, contents);
-    await chmod(temporary, basename(path) === "cli.js" ? 0o755 : 0o644);
+    await chmod(temporary, mode);
     await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });
-  }
-}
-
-async function removeOld(current) {
-  const folder = join(root, "dist", "cli");
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name);
-    if (current.has(path)) continue;
-    const info = await stat(path).catch(() => undefined);
-    if (info !== undefined && Date.now() - info.mtimeMs > KEPT_MS) await rm(path, { force: true });
   }
 }
 

@@ -30,7 +30,9 @@ process.on("uncaughtException", error => {
   process.exit();
 });
 
-process.exitCode = await run(environment, interruption.signal);
+void run(environment, interruption.signal).then(code => {
+  process.exitCode = code;
+});
 
 async function run(environment: Environment, signal: AbortSignal): Promise<number> {
   try {
