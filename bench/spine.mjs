@@ -117,7 +117,11 @@ function prepareBundle() {
     env: ["PATH=/bin"],
     cwd: "/",
   };
-  const mounts = [{ destination: "/proc", type: "proc", source: "proc" }];
+  const mounts = [
+    { destination: "/proc", type: "proc", source: "proc" },
+    // Runs at the same time share the root: each needs a /dev of its own.
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755", "size=64k"] },
+  ];
   const config = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, mounts, linux: { namespaces } };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
   const runtime = findRuntime(bundle);
