@@ -4,12 +4,13 @@ import { readFile } from "node:fs/promises";
 import { openDiskStore } from "../cache/disk.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage } from "../exporter/exporter.ts";
-import type { FrontendHost } from "../frontend/frontend.ts";
+import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Definition } from "../llb/definition.ts";
 import { type Graph, mergeDefinitions } from "../llb/graph.ts";
 import type { Platform } from "../oci/platform.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
+import type { Session } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { describeSource } from "../source/table.ts";
 import { createPools } from "../solver/pools.ts";
@@ -87,7 +88,8 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     ...(options.keepGoing && { keepGoing: true }),
     targetsOf: digest => targets.get(digest) ?? [],
   });
-  const deps = { worker, session };
+  const ignoreFiles: IgnoreFile[] = [];
+  const deps = { worker, session: { ...session, excludedAt: excludedIn(ignoreFiles) } };
 
   const solveGraph = async (graph: Graph): Promise<readonly Outcome<Ref>[]> => {
     for (const vertex of graph.vertices.values()) targets.set(vertex.digest, vertex.targets);
@@ -120,6 +122,7 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     host,
     async solve(requests) {
       const lowered = await lowerRequests(requests, host, signal);
+      ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
       for (const { name, warnings } of lowered)
         for (const diagnostic of warnings) emit({ type: "warning", target: name, diagnostic });
       const parts = lowered.flatMap(({ name, images }) =>
@@ -143,6 +146,20 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     },
     [Symbol.asyncDispose]: () => solver[Symbol.asyncDispose](),
   };
+}
+
+/** Finds the lines of the ignore file that gave a local source its patterns. */
+function excludedIn(files: readonly IgnoreFile[]): NonNullable<Session["excludedAt"]> {
+  return (name, sessionId, patterns) =>
+    files
+      .find(
+        ({ local, lines }) =>
+          local.name === name &&
+          local.sessionId === sessionId &&
+          lines.length === patterns.length &&
+          lines.every(({ pattern }, index) => pattern === patterns[index]),
+      )
+      ?.lines.map(({ range }) => range);
 }
 
 function resultOf(outcome: Outcome<Ref>): Ref {

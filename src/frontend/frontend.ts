@@ -90,8 +90,8 @@ export interface LocalName {
 /** Where the exclude patterns of a local directory are written. */
 export interface IgnoreFile {
   readonly local: LocalName;
-  /** The place of each pattern, in the order of `local.excludepatterns`. */
-  readonly patterns: readonly Range[];
+  /** In the order of `local.excludepatterns`. */
+  readonly lines: readonly { readonly pattern: string; readonly range: Range }[];
 }
 
 export interface Frontend {

@@ -15,6 +15,7 @@ import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { OpDeps } from "./binding.ts";
 import type { Held } from "./held.ts";
+import { explainMissing } from "./missing.ts";
 import { openTree, snapshotOf, wholeCopy } from "./tree.ts";
 
 export interface OpenMounts {
@@ -116,7 +117,13 @@ async function openBind(
   }
   if (selector === "" || selector === "/") return { path: treeRoot };
   const selected = resolveInRoot(treeRoot, selector, { followLast: true });
-  await expectExists(selected, `cannot mount "${selector}" at "${dest}": it is not there`);
+  await expectExists(selected, `cannot mount "${selector}" at "${dest}": it is not there`).catch(
+    (error: unknown) => {
+      const searched =
+        ref.tag === "local" ? { root: ref.tree.root, local: ref.tree } : { root: treeRoot, local: undefined };
+      throw explainMissing(error, [selector], searched);
+    },
+  );
   return { path: selected };
 }
 

@@ -11,8 +11,9 @@ import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { OpBinding, OpDeps } from "./binding.ts";
 import { createHeld, type Held } from "./held.ts";
+import { explainMissing } from "./missing.ts";
 import { lookupOwner, type Owner, ownerSelectors } from "./owner.ts";
-import { contentKeying, explainExcluded, openTree, snapshotOf, wholeTree } from "./tree.ts";
+import { contentKeying, openTree, snapshotOf, wholeTree } from "./tree.ts";
 
 export const fileBinding: OpBinding<"file"> = {
   cacheMap: ({ op, inPlaceInputs }, { worker }): Promise<CacheMap<Ref>> => {
@@ -266,7 +267,7 @@ async function copy(
       signal,
     });
   } catch (error) {
-    throw tree.local === undefined ? error : explainExcluded(error, [src], tree.local);
+    throw explainMissing(error, [src, ...(action.requiredPaths ?? [])], tree);
   }
 }
 

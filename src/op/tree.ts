@@ -1,13 +1,12 @@
 // A ref as something to read or to build upon: mounted trees, snapshots of directories read in place, content keys.
-import { BakeError } from "../diagnostic/error.ts";
 import { hashPaths, type PathSelector } from "../layer/contenthash.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { digestOf } from "../oci/digest.ts";
-import { compileIgnore } from "../pattern/ignore.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { SnapshotId } from "../snapshot/snapshotter.ts";
 import type { ContentKey, InputKeying } from "../solver/op.ts";
 import type { Worker } from "../worker/worker.ts";
+import { explainMissing } from "./missing.ts";
 
 /** A readable tree. `local` is set for directories read in place: their filters apply to whatever is read. */
 export interface ReadableTree extends AsyncDisposable {
@@ -86,37 +85,16 @@ async function contentKeyOf(
   await using tree = await openTree(ref, worker);
   if (tree === undefined) return { digest: digestOf("scratch") };
   const { local } = tree;
-  if (local === undefined) return await hashPaths(tree.root, selectors, undefined, { signal });
   try {
-    return await hashPaths(tree.root, selectors, local, {
-      signal,
-      resetOwner: true,
-      statCache: await worker.statCache(),
-    });
+    return local === undefined
+      ? await hashPaths(tree.root, selectors, undefined, { signal })
+      : await hashPaths(tree.root, selectors, local, {
+          signal,
+          resetOwner: true,
+          statCache: await worker.statCache(),
+        });
   } catch (error) {
-    throw explainExcluded(
-      error,
-      selectors.map(({ path }) => path),
-      local,
-    );
+    const paths = selectors.flatMap(({ path, requiredPaths = [] }) => [path, ...requiredPaths]);
+    throw explainMissing(error, paths, tree);
   }
-}
-
-/** When the ignore file hides the paths that are missing, the error says which pattern of it. */
-export function explainExcluded(
-  error: unknown,
-  paths: readonly string[],
-  { excludePatterns }: LocalTree,
-): unknown {
-  if (!(error instanceof BakeError) || error.code !== "file-operation") return error;
-  const matcher = compileIgnore(excludePatterns);
-  for (const path of paths) {
-    const decided = matcher.decidedBy(path.replace(/^\/+/, ""));
-    if (decided === undefined || decided.pattern.startsWith("!")) continue;
-    return new BakeError("file-missing", error.message, {
-      cause: error,
-      hint: `excluded by the pattern "${decided.pattern}" of the ignore file`,
-    });
-  }
-  return error;
 }

@@ -1,4 +1,5 @@
 // What the user who runs a build lends to it: directories, secrets, credentials. Nothing here is stored or keyed.
+import type { Range } from "../diagnostic/source.ts";
 import type { Credentials } from "../registry/auth.ts";
 
 export interface Session {
@@ -6,10 +7,14 @@ export interface Session {
   localDir(name: string, sessionId: string): string | undefined;
   /** Files of a local source that exist in memory only (an inline Dockerfile), by path; undefined when it is a directory. */
   localFiles?(name: string, sessionId: string): ReadonlyMap<string, Uint8Array> | undefined;
+  /** Where the exclude patterns of a local source are written, in their order, when that is known. */
+  excludedAt?(name: string, sessionId: string, patterns: readonly string[]): readonly Range[] | undefined;
   /** The bytes of a secret, or undefined when it was not given. */
   secret(id: string): Promise<Uint8Array | undefined>;
   /** Credentials for a registry host, or undefined for anonymous access. Asked again after a refusal. */
   credentials(host: string): Promise<Credentials | undefined>;
+  /** Variables of the user's environment, for programs that fetch in the user's name (git, ssh): PATH, HOME, agents, proxies. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export type { Credentials };

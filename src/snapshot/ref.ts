@@ -1,4 +1,5 @@
 // A ref: the result of an op, a file tree that later steps read or build upon.
+import type { Range } from "../diagnostic/source.ts";
 import type { SnapshotId } from "./snapshotter.ts";
 
 export type Ref =
@@ -13,6 +14,8 @@ export interface LocalTree {
   /** Absolute path. */
   readonly root: string;
   readonly excludePatterns: readonly string[];
+  /** Where each exclude pattern is written, when that is known. */
+  readonly excludedAt?: readonly Range[] | undefined;
   readonly includePatterns: readonly string[];
   /** Only these paths (with wildcards) and what they link to are visible; undefined means everything. */
   readonly followPaths: readonly string[] | undefined;

@@ -27,9 +27,12 @@ async function pinLocal(
   const root = await realpath(lent).catch((cause: unknown) => {
     throw new BakeError("file-missing", `cannot read the folder "${lent}" (local "${locator}")`, { cause });
   });
+  const sessionId = attrs["local.session"] ?? "";
+  const excludePatterns = patternList(attrs["local.excludepatterns"], "local.excludepatterns") ?? [];
   const tree = {
     root,
-    excludePatterns: patternList(attrs["local.excludepatterns"], "local.excludepatterns") ?? [],
+    excludePatterns,
+    excludedAt: session.excludedAt?.(locator, sessionId, excludePatterns),
     includePatterns: patternList(attrs["local.includepattern"], "local.includepattern") ?? [],
     followPaths: patternList(attrs["local.followpaths"], "local.followpaths"),
   };

@@ -193,7 +193,7 @@ async function loadLocal({
   const sessionId = sessionOf(request, name);
   const bytes = await host.readLocal({ name, sessionId }, ".dockerignore", { signal });
   const ignore = bytes === undefined ? [] : readIgnoreFile(".dockerignore", bytes);
-  ignoreFiles?.push({ local: { name, sessionId }, patterns: ignore.map(({ range }) => range) });
+  ignoreFiles?.push({ local: { name, sessionId }, lines: ignore });
   const excludePatterns = ignore.map(({ pattern }) => pattern);
   const sharedKey = request.options[`sharedkey:localdir:${key}`] ?? "";
   const customName = `[context ${key}] load from client`;

@@ -27,7 +27,7 @@ export async function convert(given: ConvertOptions): Promise<FrontendResult> {
   const ignoreFiles: IgnoreFile[] = [
     {
       local: { name: "context", sessionId: sessionOf(request, "context") },
-      patterns: place.ignore.map(({ range }) => range),
+      lines: place.ignore,
     },
   ];
   const patterns = place.ignore.map(({ pattern }) => pattern);

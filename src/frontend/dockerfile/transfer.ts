@@ -6,6 +6,7 @@ import { isDigest } from "../../oci/digest.ts";
 import type { IgnoreMatcher } from "../../pattern/ignore.ts";
 import { hasWildcard } from "../../pattern/wildcard.ts";
 import { BakeError } from "../../diagnostic/error.ts";
+import { positionAt } from "../../diagnostic/source.ts";
 import { lowerError, readListOrWords, syntaxError } from "./arguments.ts";
 import { type GitReference, parseGitReference } from "./gitref.ts";
 import { chompTabs, parseHeredocWord } from "./heredoc.ts";
@@ -294,5 +295,10 @@ function warnIgnored(source: string, { ignore, isAdd, line }: Transfer, conversi
   const ignored = path === "." || path === "/" ? true : ignore.matches(path);
   if (!ignored) return;
   const message = `Attempting to ${isAdd ? "Add" : "Copy"} file ${JSON.stringify(path)} that is excluded by .dockerignore`;
-  conversion.linter.withComments(line.comments).warn("CopyIgnoredFile", message, line.range);
+  const decided = ignore.decidedBy(path);
+  const at = conversion.ignoreLines[decided?.index ?? -1]?.range;
+  const advice = at && {
+    hint: `excluded by the pattern "${decided?.pattern ?? ""}" in ${at.source.name}:${positionAt(at.source, at.start).line}`,
+  };
+  conversion.linter.withComments(line.comments).warn("CopyIgnoredFile", message, line.range, advice);
 }
