@@ -4,7 +4,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { sortedRecord } from "../oci/json.ts";
 import * as entry from "./entry.ts";
 import { convert, describe } from "./hcl/convert.ts";
-import { toSafeInt } from "./hcl/number.ts";
+import { numberFromInt, toSafeInt } from "./hcl/number.ts";
 import {
   BOOL,
   NUMBER,
@@ -12,6 +12,7 @@ import {
   boolValue,
   listValue,
   mapValue,
+  numberValue,
   objectValue,
   stringValue,
   unwrapItems,
@@ -288,6 +289,24 @@ function cacheRow(
 const RESOURCE_TEXTS = ["memory", "memory-swap", "cpuset-cpus", "cpuset-mems"] as const;
 const RESOURCE_NUMBERS = ["cpu-shares", "cpu-period", "cpu-quota"] as const;
 
+function resourcesValue(resources: Resources | undefined): Value {
+  const types = new Map<string, Type>([
+    ...RESOURCE_TEXTS.map(key => [key, STRING] as const),
+    ...RESOURCE_NUMBERS.map(key => [key, NUMBER] as const),
+  ]);
+  if (resources === undefined) return nullOf({ kind: "object", attributes: types });
+  return objectValue([
+    ...RESOURCE_TEXTS.map(key => [key, valueOrNull(resources[key], STRING, stringValue)] as const),
+    ...RESOURCE_NUMBERS.map(
+      key => [key, valueOrNull(resources[key], NUMBER, int => numberValue(numberFromInt(int)))] as const,
+    ),
+  ]);
+}
+
+function valueOrNull<T>(value: T | undefined, type: Type, make: (value: T) => Value): Value {
+  return value === undefined ? nullOf(type) : make(value);
+}
+
 function readResources(value: Value): Resources {
   if (!("entries" in value)) {
     throw new BakeError(
@@ -469,7 +488,7 @@ export const attributeTable: Table = {
       }
       return out;
     },
-    toValue: () => nullOf(MAP_OF_STRINGS),
+    toValue: resourcesValue,
   },
   call: textRow("call"),
   entitlements: listRow("entitlements"),
@@ -489,7 +508,19 @@ export const attributeTable: Table = {
           LogLevel: item.logLevel ?? null,
         })),
       ),
-    toValue: () => listValue(MAP_OF_STRINGS, []),
+    toValue: items =>
+      listValue(
+        MAP_OF_STRINGS,
+        (items ?? []).map(({ files: [filename], reset, disabled, strict, logLevel }) =>
+          attrsValue({
+            ...(filename !== undefined && { filename }),
+            ...(reset && { reset: "true" }),
+            ...(disabled && { disabled: "true" }),
+            ...(strict !== undefined && { strict: String(strict) }),
+            ...(logLevel !== undefined && { "log-level": logLevel }),
+          }),
+        ),
+      ),
   },
 };
 
@@ -542,11 +573,15 @@ export function printField<F extends Field>(target: Readonly<TargetFields>, fiel
   return value === undefined ? undefined : row.print(value);
 }
 
-/** The object that `target.NAME` stands for. */
-export function referenceValue(name: string, target: Readonly<TargetFields>): Value {
+/** The object that `target.NAME` stands for; `exact` has values that say more than the fields. */
+export function referenceValue(
+  name: string,
+  target: Readonly<TargetFields>,
+  exact: ReadonlyMap<string, Value> | undefined,
+): Value {
   const one = <F extends Field>(field: F): readonly [string, Value] => [
     attributeTable[field].name,
-    attributeTable[field].toValue(target[field]),
+    exact?.get(attributeTable[field].name) ?? attributeTable[field].toValue(target[field]),
   ];
   return objectValue([["name", stringValue(name)], ...fields.map(field => one(field))]);
 }

@@ -1,5 +1,6 @@
 // The blocks and attributes of all files by what they are: variables, functions, globals, targets and groups.
 import { didYouMean } from "../diagnostic/suggest.ts";
+import { FILE_BLOCKS } from "./import.ts";
 import { schemaError, type Problems } from "./problems.ts";
 import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
 import type { Type } from "./hcl/value.ts";
@@ -19,6 +20,8 @@ export interface VariableBlock {
   readonly type: Expression | undefined;
   readonly fallback: Attribute | undefined;
   readonly description: Attribute | undefined;
+  /** Defaults of earlier definitions of the same name, the latest first: this one has replaced them. */
+  readonly earlier: readonly Attribute[];
   constraint: Type | undefined;
 }
 
@@ -57,8 +60,12 @@ export function collectBlocks(
             else blocks.push(block);
             break;
           }
+          case "import":
+          case "env_file":
+            // Read before anything is evaluated.
+            break;
           default: {
-            const hint = didYouMean(block.type, ["group", "target", "variable", "function"]);
+            const hint = didYouMean(block.type, ["group", "target", "variable", "function", ...FILE_BLOCKS]);
             if (hint === undefined) break;
             const message = `the block "${block.type}" is ignored`;
             problems.add({
@@ -85,12 +92,14 @@ export function collectBlocks(
     }
     if (reserved.has(name)) return;
     const type = find("type")?.expression;
+    const before = variables.get(name);
     variables.set(name, {
       name,
       block,
       type,
       fallback: find("default"),
       description: find("description"),
+      earlier: before === undefined ? [] : [...(before.fallback ? [before.fallback] : []), ...before.earlier],
       constraint: undefined,
     });
   }

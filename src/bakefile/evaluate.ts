@@ -3,10 +3,24 @@
 import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
-import type { Range } from "../diagnostic/source.ts";
-import { fieldOfName, mergeTargets, readField, referenceValue, type TargetFields } from "./attributes.ts";
+import type { Range, Source } from "../diagnostic/source.ts";
+import { reportUnknownNames } from "./unknown.ts";
+import {
+  fieldOfName,
+  mergeTargets,
+  readField,
+  referenceValue,
+  type Field,
+  type TargetFields,
+} from "./attributes.ts";
 import { collectBlocks, type VariableBlock } from "./collect.ts";
-import type { Evaluated, GroupDefinition, TargetDefinition, VariableInfo } from "./definition.ts";
+import type {
+  Evaluated,
+  GroupDefinition,
+  TargetDefinition,
+  VariableInfo,
+  VariableLayer,
+} from "./definition.ts";
 import { convert, describe } from "./hcl/convert.ts";
 import { STEP_BUDGET, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
 import type { BakeFunction, FunctionHost } from "./hcl/functions/function.ts";
@@ -24,20 +38,24 @@ import {
   type Value,
 } from "./hcl/value.ts";
 import { typedValueToJson, valueToJson } from "./json-value.ts";
+import { mentionsOf } from "./hcl/walk.ts";
+import { rangesByText, readAt } from "./locate.ts";
 import { createNames } from "./names.ts";
-import { createProblems, evaluateError, schemaError } from "./problems.ts";
+import { FollowUp, createProblems, evaluateError, schemaError } from "./problems.ts";
 import { extendOrigin, rebaseTarget, type ContextOrigin } from "./relative.ts";
 import { isPrimitive } from "./variable.ts";
-import type { Attribute, Block, Body } from "./hcl/ast.ts";
+import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
 
 export interface EvaluateOptions {
-  /** The value given for a variable on the command line or in the environment. */
-  readonly lookUp: (name: string) => string | undefined;
+  /** What gives values to variables from outside: levels that win over the later ones. */
+  readonly levels: readonly (readonly VariableLayer[])[];
   /** Names with fixed values that no file can change. */
   readonly builtins: ReadonlyMap<string, string>;
   readonly host: FunctionHost;
-  /** Whether contexts are relative to the file that sets them; default false: to the working directory. */
-  readonly relativePaths?: boolean | undefined;
+  /** Names of targets and groups that Compose files define. */
+  readonly others: ReadonlySet<string>;
+  /** Whether the contexts that a file sets are relative to its folder; default: none are, but to the working directory. */
+  readonly isRelative?: ((source: Source) => boolean) | undefined;
 }
 const LABEL = /^[a-zA-Z0-9_-]+$/;
 const BLOCK_TYPES = ["group", "target"] as const;
@@ -51,6 +69,10 @@ interface BlockState {
   readonly groups: { description: string; targets: readonly string[] | null }[];
   readonly done: Set<string>[];
   readonly running: Set<string>[];
+  /** Attributes whose problems have been told. */
+  readonly broken: Set<string>[];
+  /** Maps with their null entries, which only references show. */
+  readonly exact: Map<string, Value>[];
   names: readonly string[] | undefined;
 }
 
@@ -82,9 +104,11 @@ export function evaluateBodies(
   /** Blocks can be referred to once all of them have names; functions and names cannot do so. */
   let stage: "variables" | "names" | "blocks" = "variables";
   let chain = 0;
-  const { builtins, lookUp } = options;
-  const names = createNames({ collected, builtins, lookUp, values, root, run, known, loadReference });
-  const { load, resolveName, resolveFunction } = names;
+  /** Whether some block has no name because of a problem: any name may be its. */
+  let unnamed = false;
+  const { builtins, levels } = options;
+  const names = createNames({ collected, builtins, levels, values, root, run, known, loadReference });
+  const { load, resolveName, resolveFunction, dependsOnFailed } = names;
 
   function loadReference(
     type: "target" | "group",
@@ -98,6 +122,7 @@ export function evaluateBodies(
     if (name === undefined)
       throw evaluateError(`a ${type} is named with a dot`, range, `write ${type}.NAME.ATTRIBUTE`);
     if (stage === "names") return true;
+    if (unnamed && byName.get(type)?.has(name) !== true) throw new FollowUp(range);
     for (const block of byName.get(type)?.get(name) ?? []) resolveBlock(block, attribute);
     return true;
   }
@@ -107,7 +132,7 @@ export function evaluateBodies(
       for (const rule of block.body.blocks) {
         if (rule.type !== "validation") continue;
         const condition = rule.body.attributes.find(one => one.name === "condition")?.expression;
-        if (condition === undefined) continue;
+        if (condition === undefined || dependsOnFailed(condition)) continue;
         const { range } = condition;
         attempt(range, () => {
           const result = evaluate(condition, root, run);
@@ -140,6 +165,8 @@ export function evaluateBodies(
       groups: scopes.map(() => ({ description: "", targets: null })),
       done: scopes.map(() => new Set<string>()),
       running: scopes.map(() => new Set<string>()),
+      broken: scopes.map(() => new Set<string>()),
+      exact: scopes.map(() => new Map<string, Value>()),
       names: undefined,
     };
     states.set(block, state);
@@ -234,9 +261,11 @@ export function evaluateBodies(
     for (const [i, scope] of state.scopes.entries()) {
       const done = state.done[i] ?? new Set();
       const running = state.running[i] ?? new Set();
+      const broken = state.broken[i] ?? new Set();
       const name = state.names?.[i] ?? block.labels[0]?.text ?? "";
       if (only !== undefined) {
         if (done.has(only)) return;
+        if (broken.has(only)) throw new FollowUp(attributeOf(block, only)?.nameRange ?? block.headRange);
         if (running.has(only)) {
           throw evaluateError(
             `"${block.type}.${name}.${only}" refers to itself`,
@@ -247,7 +276,9 @@ export function evaluateBodies(
       }
       const wanted = block.body.attributes.filter(
         attribute =>
-          (only === undefined ? !done.has(attribute.name) : attribute.name === only) &&
+          (only === undefined
+            ? !done.has(attribute.name) && !broken.has(attribute.name)
+            : attribute.name === only) &&
           (isTarget
             ? fieldOfName.has(attribute.name)
             : attribute.name === "description" || attribute.name === "targets"),
@@ -257,12 +288,15 @@ export function evaluateBodies(
       try {
         const failures: Diagnostic[] = [];
         const ready: Attribute[] = [];
+        let followUp: FollowUp | undefined;
         const step = (attribute: Attribute, act: () => void): void => {
           try {
             act();
           } catch (thrown) {
             if (!(thrown instanceof BakeError)) throw thrown;
-            failures.push(...thrown.at(attribute.expression.range).diagnostics);
+            broken.add(attribute.name);
+            if (thrown instanceof FollowUp) followUp = thrown;
+            else failures.push(...thrown.at(attribute.expression.range).diagnostics);
           }
         };
         // Everything is made available first: an attribute may refer to another one of its own block.
@@ -274,23 +308,29 @@ export function evaluateBodies(
         }
         for (const attribute of ready) {
           step(attribute, () => {
-            const value = evaluate(attribute.expression, scope, run);
+            const { expression } = attribute;
+            const value = evaluate(expression, scopeNaming(name, expression, scope), run);
             if (isTarget) {
               const field = fieldOfName.get(attribute.name);
               const fields = state.results[i];
-              if (field !== undefined && fields !== undefined) readField(fields, field, value);
+              if (field === undefined || fields === undefined) return;
+              readAt(expression, value, one => readField(fields, field, one));
+              const exact = exactValue(field, value);
+              if (exact !== undefined) state.exact[i]?.set(attribute.name, exact);
             } else readGroup(state, i, attribute, value);
             done.add(attribute.name);
           });
         }
         if (failures.length > 0) throw BakeError.ofDiagnostics(failures);
+        if (followUp !== undefined) throw followUp;
       } finally {
         chain--;
+        if (only !== undefined) running.delete(only);
       }
       if (only !== undefined) done.add(only);
       const group = state.groups[i];
       const reference = isTarget
-        ? referenceValue(name, state.results[i] ?? {})
+        ? referenceValue(name, state.results[i] ?? {}, state.exact[i])
         : objectValue([
             ["name", stringValue(name)],
             ["description", stringValue(group?.description ?? "")],
@@ -317,8 +357,43 @@ export function evaluateBodies(
       group.description = text.value;
       return;
     }
-    const list = convert(value, { kind: "list", element: STRING });
+    const list = readAt(attribute.expression, value, one => convert(one, { kind: "list", element: STRING }));
     group.targets = unwrapItems(list)?.map(item => (item.kind === "string" ? item.value : "")) ?? null;
+  }
+
+  /** Whether an expression mentions `target.name`, the name of the target that is built, and no target is called so. */
+  function mentionsOwnName(expression: Expression): boolean {
+    return (
+      byName.get("target")?.has("name") !== true &&
+      mentionsOf(expression).names.some(
+        ({ name, steps }) => name === "target" && steps.length === 1 && steps[0] === "name",
+      )
+    );
+  }
+
+  /** The scope in which `target.name` is `own`, when the expression mentions that. */
+  function scopeNaming(own: string, expression: Expression, scope: Scope): Scope {
+    if (!mentionsOwnName(expression)) return scope;
+    const entries = new Map<string, Value>([["name", stringValue(own)]]);
+    for (const { name, steps } of mentionsOf(expression).names) {
+      const other = name === "target" && steps[0] !== undefined ? steps[0] : undefined;
+      const value = other === undefined ? undefined : references.get("target")?.get(other);
+      if (other !== undefined && value !== undefined) entries.set(other, value);
+    }
+    return { parent: scope, variables: new Map([["target", { kind: "object", entries }]]) };
+  }
+
+  /** What one block says when `heir` inherits from it. */
+  function fieldsForHeir(block: Block, i: number, own: TargetFields, heir: string): TargetFields {
+    const fields = { ...own };
+    const scope = states.get(block)?.scopes[i] ?? root;
+    for (const { name, expression } of block.body.attributes) {
+      const field = fieldOfName.get(name);
+      if (field === undefined || !mentionsOwnName(expression)) continue;
+      const value = evaluate(expression, scopeNaming(heir, expression, scope), run);
+      readAt(expression, value, one => readField(fields, field, one));
+    }
+    return fields;
   }
 
   if (failed()) return undefined;
@@ -327,7 +402,7 @@ export function evaluateBodies(
     const range = block.headRange;
     attempt(range, () => resolveName(name, root, range));
   }
-  if (failed()) return undefined;
+  // What failed is left out from here on, so that one run shows the problems of every stage.
   const infos = [...variables.values()].map(variable =>
     describeVariable(variable, values.get(variable.name) ?? NULL),
   );
@@ -335,16 +410,15 @@ export function evaluateBodies(
     if (description !== undefined) attempt(description.range, () => plainText(description));
   }
   validate();
-  if (failed()) return undefined;
   for (const [name, block] of functions)
     attempt(block.headRange, () => resolveFunction(name, block.headRange));
-  if (failed()) return undefined;
   const renamed = new Map<string, string[]>();
   stage = "names";
   for (const block of blocks) {
     const label = block.labels[0];
     const range = label?.range ?? block.headRange;
     const names = attempt(range, () => namesOf(block));
+    if (names === undefined) unnamed = true;
     for (const name of names ?? []) {
       const map = byName.get(block.type);
       const list = map?.get(name);
@@ -352,9 +426,12 @@ export function evaluateBodies(
       else list.push(block);
     }
     const key = `${block.type}.${label?.text ?? ""}`;
-    if (names !== undefined && names.length > 0) renamed.set(key, [...(renamed.get(key) ?? []), ...names]);
+    if (names !== undefined && names.length > 0) {
+      const known = renamed.get(key);
+      if (known === undefined) renamed.set(key, [...names]);
+      else known.push(...names);
+    }
   }
-  if (failed()) return undefined;
   stage = "blocks";
   for (const [type, entries] of references)
     if (!values.has(type)) values.set(type, { kind: "object", entries });
@@ -376,35 +453,41 @@ export function evaluateBodies(
     for (const [i, name] of (state?.names ?? []).entries()) {
       if (block.type === "group") {
         const { description, targets: members } = state?.groups[i] ?? { description: "", targets: null };
-        groups.set(name, { name, description, targets: members, range: block.headRange });
+        const written = attributeOf(block, "targets");
+        const memberRanges = rangesByText(written?.expression ?? NOTHING, members ?? []);
+        groups.set(name, { name, description, targets: members, range: block.headRange, memberRanges });
         continue;
       }
       const before = targets.get(name);
       const fields = state?.results[i] ?? {};
-      const ranges = new Map(before?.attributeRanges);
-      for (const attribute of block.body.attributes) {
-        const field = fieldOfName.get(attribute.name);
-        if (field !== undefined) ranges.set(field, attribute.expression.range);
-      }
-      const merged = before === undefined ? fields : mergeTargets(before.fields, fields);
-      // References see what the first block of a target has become.
+      const made = mergeDefinition(before, name, fields, block);
       const first = firstResults.get(name);
-      if (first !== undefined) first.results[first.index] = merged;
+      // References see what the first block of a target has become.
+      if (first !== undefined) first.results[first.index] = made.fields;
       else if (state !== undefined) firstResults.set(name, { results: state.results, index: i });
-      origins.set(name, extendOrigin(origins.get(name), block));
-      targets.set(name, {
-        name,
-        fields: merged,
-        defaultContext: ".",
-        range: before?.range ?? block.headRange,
-        attributeRanges: ranges,
-      });
+      origins.set(name, extendOrigin(origins.get(name), block, options.isRelative));
+      const heirs = before?.fieldsFor;
+      const named = block.body.attributes.some(({ expression }) => mentionsOwnName(expression));
+      if (!named && heirs === undefined) targets.set(name, made);
+      else {
+        targets.set(name, {
+          ...made,
+          fieldsFor: heir => {
+            const own = named ? fieldsForHeir(block, i, fields, heir) : fields;
+            return before === undefined ? own : mergeTargets(heirs?.(heir) ?? before.fields, own);
+          },
+        });
+      }
     }
   }
-  if (failed()) return undefined;
   for (const [name, attribute] of globals)
     attempt(attribute.range, () => resolveName(name, root, attribute.range));
-  if (failed()) return undefined;
+  if (failed()) {
+    // Others may hide behind the names that could not be made.
+    if (!unnamed)
+      reportUnknownNames(targets, groups, new Set([...options.others, ...labels(renamed)]), problems);
+    return undefined;
+  }
   const madeGroups: GroupDefinition[] = [];
   for (const [key, names] of renamed) {
     const label = key.slice(key.indexOf(".") + 1);
@@ -416,7 +499,7 @@ export function evaluateBodies(
   const found = [...targets.values()];
   return {
     groups: [...groups.values(), ...madeGroups],
-    targets: options.relativePaths === true ? found.map(target => rebaseTarget(target, origins)) : found,
+    targets: options.isRelative === undefined ? found : found.map(target => rebaseTarget(target, origins)),
     variables: infos,
   };
 
@@ -469,6 +552,58 @@ export function evaluateBodies(
       type: constraint === undefined ? undefined : typeName(constraint, { constraint: true }),
       value: text,
       range: block.headRange,
+      sources: names.sourcesOf(variable),
     };
   }
+}
+
+function labels(renamed: ReadonlyMap<string, unknown>): readonly string[] {
+  return [...renamed.keys()].map(key => key.slice(key.indexOf(".") + 1));
+}
+
+/** Stands for an attribute that is not there. */
+const NOTHING: Expression = {
+  kind: "tuple",
+  items: [],
+  range: { source: { name: "", text: "" }, start: 0, end: 0 },
+};
+
+/** A target as its blocks so far and one more say. */
+function mergeDefinition(
+  before: TargetDefinition | undefined,
+  name: string,
+  fields: TargetFields,
+  block: Block,
+): TargetDefinition {
+  const attributeRanges = new Map(before?.attributeRanges);
+  let itemRanges = before?.itemRanges;
+  for (const { name: attribute, expression } of block.body.attributes) {
+    const field = fieldOfName.get(attribute);
+    if (field === undefined) continue;
+    attributeRanges.set(field, expression.range);
+    if (field === "inherits" || field === "contexts") {
+      const known = rangesByText(expression, fields.inherits ?? []);
+      itemRanges = {
+        inherits: itemRanges?.inherits ?? new Map(),
+        contexts: itemRanges?.contexts ?? new Map(),
+        [field]: new Map([...(itemRanges?.[field] ?? []), ...known]),
+      };
+    }
+  }
+  return {
+    name,
+    fields: before === undefined ? fields : mergeTargets(before.fields, fields),
+    defaultContext: ".",
+    range: before?.range ?? block.headRange,
+    attributeRanges,
+    ...(itemRanges && { itemRanges }),
+  };
+}
+
+/** Maps that may have null entries: those are no part of the field. */
+function exactValue(field: Field, value: Value): Value | undefined {
+  if (field !== "args" && field !== "labels" && field !== "extraHosts") return undefined;
+  if (!("entries" in value) || ![...value.entries.values()].some(item => item.kind === "null"))
+    return undefined;
+  return convert(value, { kind: "map", element: STRING });
 }

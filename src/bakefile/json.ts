@@ -2,6 +2,7 @@
 import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnosed } from "../diagnostic/diagnostic.ts";
 import type { Source } from "../diagnostic/source.ts";
+import { FILE_BLOCKS } from "./import.ts";
 import { parseNumber } from "./hcl/number.ts";
 import { parseExpression, parseTemplate } from "./hcl/parse-expression.ts";
 import { createCursor, peek, syntaxError, type Cursor } from "./hcl/scan.ts";
@@ -28,6 +29,7 @@ export function parseJson(source: Source): Diagnosed<Body> {
     for (const object of objects) {
       for (const member of membersOf(object, "a bake file is an object")) {
         if (BLOCKS.includes(member.key.value)) blocks.push(...labelledBlocks(member));
+        else if (isFileBlock(member)) blocks.push(...fileBlocks(member));
         else if (member.key.value !== "//") {
           if (attributes.some(one => one.name === member.key.value)) {
             throw new BakeError("bake-syntax", `the property "${member.key.value}" is set twice`, {
@@ -69,6 +71,24 @@ function labelledBlocks({ key, value }: JsonMember): Block[] {
     }
   }
   return blocks;
+}
+
+/** `"import": {"path": ...}` or a list of such; any other value of these names is a plain attribute. */
+function isFileBlock({ key, value }: JsonMember): boolean {
+  const hasPath = (node: JsonNode): boolean =>
+    node.kind === "object" && node.members.some(member => member.key.value === "path");
+  if (!FILE_BLOCKS.some(name => name === key.value)) return false;
+  return value.kind === "array" ? value.items.length > 0 && value.items.every(hasPath) : hasPath(value);
+}
+
+function fileBlocks({ key, value }: JsonMember): Block[] {
+  const objects = value.kind === "array" ? value.items : [value];
+  return objects.map(object => ({
+    type: key.value,
+    labels: [],
+    body: bodyOf(object, key.value),
+    headRange: key.range,
+  }));
 }
 
 function bodyOf(node: JsonNode, type: string): Body {

@@ -1,12 +1,15 @@
 // The entrance of the bake language: sources, environment and flags in, evaluated definitions and problems out.
+import { BakeError } from "../diagnostic/error.ts";
 import { hasErrors, type Diagnosed, type Diagnostic } from "../diagnostic/diagnostic.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import type { Source } from "../diagnostic/source.ts";
 import { mergeTargets } from "./attributes.ts";
 import type { ComposeDefinitions, ComposeLanguage } from "./compose/language.ts";
 import { parseBoolText } from "./csv.ts";
-import type { Evaluated } from "./definition.ts";
+import type { Evaluated, TargetDefinition, VariableLayer } from "./definition.ts";
 import { evaluateBodies } from "./evaluate.ts";
+import { importFiles } from "./import.ts";
+import { parseDotenv } from "./compose/dotenv.ts";
 import { parseHcl } from "./hcl/parse.ts";
 import { parseJson } from "./json.ts";
 import type { Body } from "./hcl/ast.ts";
@@ -29,7 +32,7 @@ export interface BakeInput {
   readonly commandContext?: string;
   /** What reads Compose files, from `loadComposeLanguage()`; needed when a file may be one (`mayBeCompose`). */
   readonly compose?: ComposeLanguage | undefined;
-  /** Files that Compose files refer to, and `.env`: paths are relative to the working directory. Default: none exist. */
+  /** Files that bake files import, or Compose files refer to, and `.env`: paths are relative to the working directory. Default: none exist. */
   readonly readFile?: (path: string) => string | undefined;
 }
 
@@ -38,6 +41,8 @@ export interface BakeDocument extends Evaluated {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP hides the environment from bake files. */
   readonly environmentHidden: boolean;
+  /** Files that the bake files import or take variables from, as paths from the working directory. */
+  readonly files: readonly string[];
   /** Whether there are Compose files and nothing else: such definitions have no variables. */
   readonly composeOnly: boolean;
 }
@@ -63,12 +68,15 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     problems.push({ severity: "error", code: "usage", message });
   }
   const environmentHidden = parseBoolText(input.env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "") === true;
+  const environment: Readonly<Record<string, string | undefined>> = environmentHidden ? {} : input.env;
+  const inEnvironment = (name: string): string | undefined =>
+    Object.hasOwn(environment, name) ? environment[name] : undefined;
   const composeHost = {
     readFile: input.readFile ?? (() => undefined),
-    env: environmentHidden ? {} : input.env,
+    env: environment,
     vars: given,
   };
-  const bodies: Body[] = [];
+  const parsedFiles: { source: Source; body: Body }[] = [];
   const composeFiles: Source[] = [];
   for (const source of input.files) {
     if (source.text === "") continue;
@@ -79,9 +87,9 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     }
     const { value, diagnostics } = parseSource(source);
     problems.push(...diagnostics);
-    if (value !== undefined) bodies.push(value);
+    if (value !== undefined) parsedFiles.push({ source, body: value });
   }
-  if (bodies.length === 0 && composeFiles.length === 0 && problems.length === 0) {
+  if (parsedFiles.length === 0 && composeFiles.length === 0 && problems.length === 0) {
     problems.push({ severity: "error", code: "bake-schema", message: "no bake file has any content" });
   }
   let compose: ComposeDefinitions | undefined;
@@ -97,13 +105,25 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
         : value.targets,
     };
   }
+  const { readFile } = composeHost;
+  const { bodies, sources, envFiles, ...imported } = importFiles(parsedFiles, {
+    readFile,
+    parse: parseSource,
+  });
+  problems.push(...imported.diagnostics);
+  const levels = [
+    [
+      { kind: "flag", file: undefined, lookUp: name => given.get(name) },
+      { kind: "environment", file: undefined, lookUp: inEnvironment },
+    ],
+    ...envFileLayers(envFiles, inEnvironment, problems),
+  ] satisfies VariableLayer[][];
   if (hasErrors(problems)) return { value: undefined, diagnostics: problems };
   const evaluated = evaluateBodies(
     bodies,
     {
-      lookUp: name =>
-        given.get(name) ??
-        (environmentHidden || !Object.hasOwn(input.env, name) ? undefined : input.env[name]),
+      levels,
+      others: new Set([...(compose?.targets ?? []), ...(compose?.groups ?? [])].map(one => one.name)),
       builtins: new Map([
         ["BAKE_CMD_CONTEXT", input.commandContext ?? "cwd://"],
         ["BAKE_LOCAL_PLATFORM", formatPlatform(input.hostPlatform)],
@@ -113,7 +133,8 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
         randomBytes: input.randomBytes ?? (() => new Uint8Array(16)),
         homeDirectory: input.env["HOME"],
       },
-      relativePaths,
+      isRelative:
+        relativePaths === true ? () => true : sources.size > 0 ? source => sources.has(source) : undefined,
     },
     problems,
   );
@@ -121,21 +142,45 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     ...(compose === undefined ? evaluated : extendCompose(compose, evaluated)),
     environment: input.env,
     environmentHidden,
+    files: [...sources, ...envFiles].map(file => file.name),
     composeOnly: compose !== undefined && bodies.length === 0,
   };
   return { value, diagnostics: problems };
 }
 
+/** One level for each file: later files win over earlier ones, and all are below the environment. */
+function envFileLayers(
+  files: readonly Source[],
+  inEnvironment: (name: string) => string | undefined,
+  problems: Diagnostic[],
+): VariableLayer[][] {
+  const known = new Map<string, string>();
+  const layers = files.map(file => {
+    let values: ReadonlyMap<string, string> = new Map();
+    try {
+      values = parseDotenv(file, name => inEnvironment(name) ?? known.get(name));
+    } catch (thrown) {
+      if (!(thrown instanceof BakeError)) throw thrown;
+      problems.push(...thrown.diagnostics);
+    }
+    for (const [name, value] of values) known.set(name, value);
+    return [{ kind: "env-file", file, lookUp: name => values.get(name) } satisfies VariableLayer];
+  });
+  return layers.reverse();
+}
+
 /** Compose files come below bake files, whatever their order: targets merge, groups of bake files replace. */
 function extendCompose(compose: ComposeDefinitions, { groups, targets, variables }: Evaluated): Evaluated {
   const above = new Map(targets.map(target => [target.name, target]));
-  const merged = compose.targets.map(target => {
+  const merged = compose.targets.map((target): TargetDefinition => {
     const over = above.get(target.name);
     above.delete(target.name);
     if (over === undefined) return target;
     return {
       ...target,
       fields: mergeTargets(target.fields, over.fields),
+      ...(over.fieldsFor && { fieldsFor: heir => mergeTargets(target.fields, over.fieldsFor?.(heir) ?? {}) }),
+      ...(over.itemRanges && { itemRanges: over.itemRanges }),
       attributeRanges: new Map([...target.attributeRanges, ...over.attributeRanges]),
     };
   });

@@ -1,22 +1,27 @@
 // Variables, globals and functions, each resolved when something first mentions it. The limits are those of buildx:
 // a name without definition may be mentioned once (so that try() can handle it), but not twice.
 import { BakeError } from "../diagnostic/error.ts";
+import type { Diagnostic } from "../diagnostic/diagnostic.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import type { Range } from "../diagnostic/source.ts";
-import type { Collected } from "./collect.ts";
+import type { Collected, VariableBlock } from "./collect.ts";
+import type { VariableLayer, VariableOverride, VariableSource } from "./definition.ts";
+import { convert } from "./hcl/convert.ts";
 import { SPECIAL, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
 import { param, type BakeFunction } from "./hcl/functions/function.ts";
 import { typeFromExpression } from "./hcl/type-expression.ts";
 import { DYNAMIC, NULL, stringValue, type Type, type Value } from "./hcl/value.ts";
 import { mentionsOf } from "./hcl/walk.ts";
-import { evaluateError, schemaError } from "./problems.ts";
+import { readAt } from "./locate.ts";
+import { FollowUp, evaluateError, schemaError } from "./problems.ts";
 import { valueFromText } from "./variable.ts";
-import type { Expression } from "./hcl/ast.ts";
+import type { Block, Expression } from "./hcl/ast.ts";
 
 export interface NamesOptions {
   readonly collected: Collected;
   readonly builtins: ReadonlyMap<string, string>;
-  readonly lookUp: (name: string) => string | undefined;
+  /** What gives values to variables: levels that win over the later ones, each of layers that do so in turn. */
+  readonly levels: readonly (readonly VariableLayer[])[];
   /** Where values go; `root` shows them. */
   readonly values: Map<string, Value>;
   readonly root: Scope;
@@ -41,6 +46,10 @@ export interface Names {
   ) => void;
   readonly resolveName: (name: string, scope: Scope, range: Range) => void;
   readonly resolveFunction: (name: string, range: Range) => void;
+  /** Whether something an expression mentions has failed, which has been told. */
+  readonly dependsOnFailed: (expression: Expression) => boolean;
+  /** All that gives a value to a variable, the one that counts first. */
+  readonly sourcesOf: (variable: VariableBlock) => readonly VariableSource[];
 }
 
 /** Variables that refer to each other in longer chains than this are refused before the stack ends. */
@@ -52,7 +61,7 @@ class UndefinedName extends BakeError {}
 export function createNames({
   collected,
   builtins,
-  lookUp,
+  levels,
   values,
   root,
   run,
@@ -62,6 +71,8 @@ export function createNames({
   const { variables, functions, globals } = collected;
   const seenNames = new Map<Scope, Set<string>>();
   const seenFunctions = new Set<string>();
+  const failedNames = new Set<string>();
+  const failedFunctions = new Set<string>();
   let chain = 0;
 
   /** Makes everything available that an expression mentions. */
@@ -72,12 +83,17 @@ export function createNames({
     allowMissing: boolean,
   ): void {
     const { names, functions: calls } = mentionsOf(expression);
+    const failures: Diagnostic[] = [];
+    const missing: Diagnostic[] = [];
+    let followUp: FollowUp | undefined;
     const tolerate = (range: Range, step: () => void): void => {
       try {
         step();
       } catch (thrown) {
-        if (thrown instanceof UndefinedName && allowMissing) return;
-        throw thrown instanceof BakeError ? thrown.at(range) : thrown;
+        if (!(thrown instanceof BakeError)) throw thrown;
+        if (thrown instanceof UndefinedName && allowMissing) missing.push(...thrown.at(range).diagnostics);
+        else if (thrown instanceof FollowUp) followUp = thrown;
+        else failures.push(...thrown.at(range).diagnostics);
       }
     };
     for (const { name, range } of calls) tolerate(range, () => resolveFunction(name, range));
@@ -88,10 +104,15 @@ export function createNames({
         if (!isBlock || !loadReference(name, steps, range)) resolveName(name, scope, range);
       });
     }
+    // What is missing is let pass: try() may handle it. When all fails anyway, it is told with the rest.
+    if (failures.length > 0) throw BakeError.ofDiagnostics([...failures, ...missing]);
+    if (missing.length > 0 && followUp !== undefined) throw BakeError.ofDiagnostics(missing);
+    if (followUp !== undefined) throw followUp;
   }
 
   function resolveFunction(name: string, range: Range): void {
     if (known.has(name) || Object.hasOwn(SPECIAL, name)) return;
+    if (failedFunctions.has(name)) throw new FollowUp(range);
     const block = functions.get(name);
     if (block === undefined) {
       const hint = didYouMean(name, [...known.keys(), ...functions.keys(), ...Object.keys(SPECIAL)]);
@@ -99,6 +120,15 @@ export function createNames({
     }
     if (seenFunctions.has(name)) throw evaluateError(`the function "${name}" calls itself`, range);
     seenFunctions.add(name);
+    try {
+      defineFunction(name, block);
+    } catch (thrown) {
+      failedFunctions.add(name);
+      throw thrown;
+    }
+  }
+
+  function defineFunction(name: string, block: Block): void {
     const find = (attribute: string): Expression | undefined =>
       block.body.attributes.find(one => one.name === attribute)?.expression;
     const params = find("params");
@@ -133,6 +163,7 @@ export function createNames({
 
   function resolveName(name: string, scope: Scope, range: Range): void {
     if (values.has(name) || scope.variables.has(name)) return;
+    if (failedNames.has(name)) throw new FollowUp(range);
     let seen = seenNames.get(scope);
     if (seen === undefined) seenNames.set(scope, (seen = new Set()));
     if (seen.has(name)) {
@@ -150,6 +181,9 @@ export function createNames({
     try {
       const value = valueOfName(name, scope, range);
       values.set(name, value);
+    } catch (thrown) {
+      if (variables.has(name) || globals.has(name)) failedNames.add(name);
+      throw thrown;
     } finally {
       chain--;
     }
@@ -186,17 +220,28 @@ export function createNames({
         variable.constraint = type;
       }
     }
-    const given = variable === undefined ? undefined : overrideOf(name, typed);
+    const given = variable === undefined ? undefined : overridesOf(name, typed)[0];
     if (source === undefined && given === undefined) return typed ? { kind: "null", type } : stringValue("");
     let value: Value = NULL;
     if (source !== undefined) {
       load(source.expression, from, new Set(), true);
-      value = convertAt(evaluate(source.expression, from, run), type, source.expression.range);
+      const written = evaluate(source.expression, from, run);
+      // Items of an object or tuple type cannot be read one by one.
+      const { expression } = source;
+      value =
+        "element" in type
+          ? readAt(expression, written, one => convert(one, type))
+          : convertAt(written, type, expression.range);
     }
     if (given === undefined) return value;
     const at = variable?.block.headRange ?? range;
     try {
-      return valueFromText(name, given, source === undefined ? undefined : value, typed ? type : undefined);
+      return valueFromText(
+        name,
+        { text: given.text, json: given.json },
+        source === undefined ? undefined : value,
+        typed ? type : undefined,
+      );
     } catch (thrown) {
       if (!(thrown instanceof BakeError)) throw thrown;
       throw evaluateError(
@@ -209,20 +254,41 @@ export function createNames({
     }
   }
 
-  function overrideOf(
-    name: string,
-    preferJson: boolean,
-  ): { readonly text: string; readonly json: boolean } | undefined {
-    const plain = lookUp(name);
-    if (plain === undefined || preferJson) {
-      const jsonName = `${name}_JSON`;
-      if (!variables.has(jsonName) && !builtins.has(jsonName)) {
-        const json = lookUp(jsonName);
-        if (json !== undefined) return { text: json, json: true };
-      }
+  /** Texts given for a variable. Within one level, JSON wins when the type is declared, as in buildx. */
+  function overridesOf(name: string, preferJson: boolean): readonly VariableOverride[] {
+    const jsonName = `${name}_JSON`;
+    const mayBeJson = !variables.has(jsonName) && !builtins.has(jsonName);
+    const out: VariableOverride[] = [];
+    for (const level of levels) {
+      const given = (wanted: string, json: boolean): VariableOverride[] =>
+        level.flatMap(layer => {
+          const text = layer.lookUp(wanted);
+          return text === undefined ? [] : [{ kind: layer.kind, file: layer.file, name: wanted, text, json }];
+        });
+      const plain = given(name, false);
+      const json = mayBeJson ? given(jsonName, true) : [];
+      out.push(...(preferJson ? [...json, ...plain] : [...plain, ...json]));
     }
-    return plain === undefined ? undefined : { text: plain, json: false };
+    return out;
   }
 
-  return { load, resolveName, resolveFunction };
+  function sourcesOf({ name, constraint, fallback, earlier }: VariableBlock): readonly VariableSource[] {
+    const global = globals.get(name);
+    const written = [
+      ...(global === undefined ? [] : [{ kind: "global", attribute: global } as const]),
+      ...[fallback, ...earlier].flatMap(attribute =>
+        attribute === undefined ? [] : [{ kind: "default", attribute } as const],
+      ),
+    ];
+    return [...overridesOf(name, constraint !== undefined), ...written];
+  }
+
+  function dependsOnFailed(expression: Expression): boolean {
+    const { names, functions: calls } = mentionsOf(expression);
+    return (
+      names.some(({ name }) => failedNames.has(name)) || calls.some(({ name }) => failedFunctions.has(name))
+    );
+  }
+
+  return { load, resolveName, resolveFunction, dependsOnFailed, sourcesOf };
 }

@@ -13,6 +13,13 @@ export interface Problems {
   readonly attempt: <T>(range: Range, step: () => T) => T | undefined;
 }
 
+/** Fails because of a problem that has been told already: not told again. */
+export class FollowUp extends BakeError {
+  constructor(range: Range) {
+    super("bake-evaluate", "this depends on something that failed", { range });
+  }
+}
+
 /** More problems than this are not kept: they have few causes and nobody reads them. */
 const MAX_PROBLEMS = 100;
 
@@ -30,6 +37,7 @@ export function createProblems(problems: Diagnostic[]): Problems {
 
   function report(thrown: unknown, range: Range): void {
     if (!(thrown instanceof BakeError)) throw thrown;
+    if (thrown instanceof FollowUp) return;
     for (const diagnostic of thrown.at(range).diagnostics) {
       if (problems.length >= MAX_PROBLEMS) return;
       const again = problems.some(

@@ -1,5 +1,6 @@
 // Contexts relative to the file that sets them instead of to the working directory
 // (BUILDX_BAKE_FILE_RELATIVE_PATHS of buildx).
+import type { Source } from "../diagnostic/source.ts";
 import { pathOf } from "./hcl/walk.ts";
 import { cleanPath, isRemote } from "./path.ts";
 import type { TargetDefinition } from "./definition.ts";
@@ -15,8 +16,14 @@ export interface ContextOrigin {
 }
 
 /** What a further block of a target changes. */
-export function extendOrigin(before: ContextOrigin | undefined, block: Block): ContextOrigin {
-  const folder = folderOf(block.headRange.source.name);
+export function extendOrigin(
+  before: ContextOrigin | undefined,
+  block: Block,
+  isRelative: (source: Source) => boolean = () => false,
+): ContextOrigin {
+  const { source } = block.headRange;
+  const relative = isRelative(source);
+  const folder = relative ? folderOf(source.name) : "";
   const context = block.body.attributes.find(one => one.name === "context");
   const contexts = block.body.attributes.find(one => one.name === "contexts")?.expression;
   const named = new Map(before?.contexts);
@@ -27,7 +34,8 @@ export function extendOrigin(before: ContextOrigin | undefined, block: Block): C
   const path = context && pathOf(context.expression);
   const [reference, attribute] = path?.name === "target" && path.steps.length === 2 ? path.steps : [];
   return {
-    fallback: folder,
+    // What extends an imported target from elsewhere does not move it.
+    fallback: relative ? folder : (before?.fallback ?? ""),
     context: context === undefined ? before?.context : folder,
     reference: context === undefined ? before?.reference : attribute === "context" ? reference : undefined,
     contexts: named,
@@ -43,8 +51,15 @@ export function rebaseTarget(
   const other = own.reference === undefined ? undefined : origins.get(own.reference);
   const base = other === undefined ? own.context : (other.context ?? other.fallback);
   const { context, contexts } = target.fields;
+  const { fieldsFor } = target;
   return {
     ...target,
+    ...(fieldsFor && {
+      fieldsFor: heir => {
+        const { fieldsFor: _done, ...plain } = target;
+        return rebaseTarget({ ...plain, fields: fieldsFor(heir) }, origins).fields;
+      },
+    }),
     defaultContext: rebase(own.fallback, "."),
     fields: {
       ...target.fields,

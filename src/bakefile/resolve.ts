@@ -2,7 +2,6 @@
 // (bake reference, "Inheritance", "Groups", "target: contexts").
 import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
-import { didYouMean } from "../diagnostic/suggest.ts";
 import { compareUtf8 } from "../oci/json.ts";
 import type { Range } from "../diagnostic/source.ts";
 import {
@@ -16,6 +15,7 @@ import {
 import { isPattern, matchesGlob } from "./glob.ts";
 import { cleanContext } from "./path.ts";
 import { applyOverrides, parseOverrides, type Overrides } from "./override.ts";
+import { unknownLink, unknownMember, unknownParent, unknownTarget } from "./unknown.ts";
 import type { GroupDefinition, TargetDefinition } from "./definition.ts";
 import type { BakeDocument } from "./load.ts";
 
@@ -74,6 +74,20 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
   const requested = [...new Set(wanted.flatMap(name => matchNames(name.replaceAll(".", "_"), document)))];
   const overrides = parseOverrides(options.overrides, [...targets.keys()], lookUp);
 
+  /** Keeps what is wrong with one target, to go on with the others. */
+  function keep(thrown: unknown): void {
+    if (!(thrown instanceof BakeError)) throw thrown;
+    for (const found of thrown.diagnostics) {
+      const again = diagnostics.some(
+        known =>
+          known.message === found.message &&
+          known.range?.source === found.range?.source &&
+          known.range?.start === found.range?.start,
+      );
+      if (!again) diagnostics.push(found);
+    }
+  }
+
   const resolved = new Map<string, ResolvedTarget>();
   const reached = new Set<string>();
   for (const name of requested) {
@@ -84,17 +98,21 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
       try {
         resolved.set(target, resolveTarget(target, targets, groups, overrides));
       } catch (thrown) {
-        if (!(thrown instanceof BakeError)) throw thrown;
-        for (const found of thrown.diagnostics) {
-          if (!diagnostics.some(known => known.message === found.message && known.range === found.range))
-            diagnostics.push(found);
-        }
+        keep(thrown);
       }
     }
   }
   if (diagnostics.length > 0) return { groups: new Map(), targets: resolved, requested };
+  const settled = new Set<string>();
   for (const target of [...resolved.values()]) {
-    link(target.name, [], resolved, new Set(), name => resolveTarget(name, targets, groups, overrides));
+    try {
+      link(target.name, [], resolved, settled, (name, context, user) => {
+        if (!targets.has(name)) throw unknownLink(user, context, name, targets, targets.get(user));
+        return resolveTarget(name, targets, groups, overrides);
+      });
+    } catch (thrown) {
+      keep(thrown);
+    }
   }
   const epoch = lookUp("SOURCE_DATE_EPOCH");
   if (epoch) {
@@ -153,6 +171,7 @@ function resolveTarget(
   overrides: Overrides,
 ): ResolvedTarget {
   const visited = new Map<string, TargetFields | undefined>();
+  const unknown: Diagnostic[] = [];
   const visit = (
     one: string,
     depth: number,
@@ -161,17 +180,22 @@ function resolveTarget(
     if (visited.has(one)) return visited.get(one);
     visited.set(one, undefined);
     const definition = definitions.get(one);
-    if (definition === undefined) throw unknownTarget(one, heir, definitions, groups);
+    if (definition === undefined) {
+      if (heir === undefined) throw unknownRoot(one, definitions, groups);
+      unknown.push(...unknownParent(heir, one, definitions).diagnostics);
+      return undefined;
+    }
     if (depth > MAX_PARENTS)
       throw new BakeError("bake-resolve", `targets inherit over more than ${MAX_PARENTS} levels`, {
         range: definition.range,
       });
     let inherited: TargetFields = {};
-    for (const parent of definition.fields.inherits ?? []) {
+    const written = definition.fieldsFor?.(name) ?? definition.fields;
+    for (const parent of written.inherits ?? []) {
       const fromParent = visit(parent, depth + 1, definition);
       if (fromParent !== undefined) inherited = mergeTargets(inherited, fromParent);
     }
-    const own = mergeTargets(inherited, definition.fields);
+    const own = mergeTargets(inherited, written);
     const changes = overrides.get(one);
     if (changes !== undefined) applyOverrides(own, changes);
     for (const field of fields) normalizeField(own, field);
@@ -180,6 +204,7 @@ function resolveTarget(
     return own;
   };
   const found = visit(name, 0, undefined) ?? {};
+  if (unknown.length > 0) throw BakeError.ofDiagnostics(unknown);
   const definition = definitions.get(name);
   const { inherits: _inherits, ...rest } = found;
   return {
@@ -192,29 +217,16 @@ function resolveTarget(
   };
 }
 
-function unknownTarget(
+/** A name without definition that was asked for, or is a member of a group that was. */
+function unknownRoot(
   name: string,
-  heir: TargetDefinition | undefined,
   definitions: ReadonlyMap<string, TargetDefinition>,
   groups: ReadonlyMap<string, GroupDefinition>,
 ): BakeError {
-  if (heir !== undefined) {
-    return new BakeError("bake-resolve", `target "${heir.name}" inherits from unknown target "${name}"`, {
-      range: heir.attributeRanges.get("inherits") ?? heir.range,
-      hint: didYouMean(name, definitions.keys()),
-    });
-  }
   const owner = [...groups.values()].find(group => group.targets?.includes(name));
-  const hint = didYouMean(name, [...definitions.keys(), ...groups.keys()]);
-  if (owner !== undefined) {
-    return new BakeError("bake-resolve", `group "${owner.name}" has the unknown member "${name}"`, {
-      range: owner.range,
-      hint,
-    });
-  }
-  const fallback =
-    name === "default" ? 'name a target, or define a group "default"' : "bake --list targets shows all names";
-  return new BakeError("bake-resolve", `unknown target "${name}"`, { hint: hint ?? fallback });
+  return owner === undefined
+    ? unknownTarget(name, definitions, groups)
+    : unknownMember(owner, name, definitions, groups);
 }
 
 /** Pulls in the targets that contexts refer to, and passes their entitlements on. */
@@ -223,7 +235,7 @@ function link(
   path: readonly string[],
   resolved: Map<string, ResolvedTarget>,
   settled: Set<string>,
-  load: (name: string) => ResolvedTarget,
+  load: (name: string, context: string, user: string) => ResolvedTarget,
 ): void {
   const trail = [...path, name];
   const first = resolved.get(name);
@@ -232,7 +244,7 @@ function link(
     throw new BakeError("bake-resolve", `contexts link over more than ${MAX_PARENTS} targets`, {
       range: first.range,
     });
-  for (const value of Object.values(first.contexts ?? {})) {
+  for (const [context, value] of Object.entries(first.contexts ?? {})) {
     if (!value.startsWith("target:")) continue;
     const other = value.slice("target:".length);
     const { range } = first;
@@ -246,7 +258,7 @@ function link(
       );
     }
     if (!resolved.has(other)) {
-      const loaded = load(other);
+      const loaded = load(other, context, name);
       resolved.set(other, {
         ...loaded,
         output: [{ type: "cacheonly", dest: undefined, attrs: {} }],

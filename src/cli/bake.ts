@@ -27,6 +27,12 @@ export async function runBake(
     environment.stdout.write(printList(request, document));
     return exitCodes.ok;
   }
+  if (flags.explainVar !== undefined) {
+    const { explainVariable } = await import("../bakefile/explain.ts");
+    const { document } = await loadDocument(flags, environment);
+    environment.stdout.write(explainVariable(document, flags.explainVar));
+    return exitCodes.ok;
+  }
   if (flags.print === true) {
     const { printBake } = await import("../bakefile/print.ts");
     const { resolved, warnings } = await loadDefinition(names, flags, environment);

@@ -25,6 +25,10 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "--list <what>",
       "list targets or variables and stop (targets, variables, or type=targets,format=json)",
     ),
+    value(
+      "--explain-var <name>",
+      "tell where the value of a variable comes from, and what it shadows, and stop",
+    ),
     onOff("--list-targets", "list targets").hideHelp(),
     onOff("--list-variables", "list variables").hideHelp(),
     repeated(

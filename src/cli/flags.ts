@@ -5,6 +5,7 @@ export interface BakeFlags {
   readonly file: readonly string[];
   readonly print?: boolean;
   readonly list?: string;
+  readonly explainVar?: string;
   readonly listTargets?: boolean;
   readonly listVariables?: boolean;
   readonly set: readonly string[];

@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly vars?: readonly string[];
   readonly relativePaths?: boolean;
+  /** Files that the bake files name, by their path from the working directory. */
+  readonly others?: Readonly<Record<string, string>>;
   /** Files that the bake files refer to. */
   readonly readFile?: (path: string) => string | undefined;
 }
@@ -29,7 +31,9 @@ export function bakeInput(files: Readonly<Record<string, string>>, options: RunO
     vars: options.vars ?? [],
     hostPlatform: { os: "linux", architecture: "amd64" },
     compose: { isCompose, readCompose },
-    ...(options.readFile !== undefined && { readFile: options.readFile }),
+    readFile:
+      options.readFile ??
+      (path => (options.others && Object.hasOwn(options.others, path) ? options.others[path] : undefined)),
     ...(options.relativePaths !== undefined && { relativePaths: options.relativePaths }),
   };
 }

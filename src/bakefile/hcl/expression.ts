@@ -1,6 +1,7 @@
 // Evaluation of HCL expressions (hashicorp/hcl hclsyntax/spec.md). Work is counted, so that no file can keep it
 // busy for ever, and every failure is a BakeError that points into the source.
 import { BakeError } from "../../diagnostic/error.ts";
+import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
 import type { Range } from "../../diagnostic/source.ts";
 import { convert, describe, unify } from "./convert.ts";
@@ -40,6 +41,9 @@ export interface Evaluation {
 
 /** Evaluations of one set of files may take this many steps: about a second of work. */
 export const STEP_BUDGET = 3_000_000;
+
+/** Problems of one list or object after which its further ones are not kept. */
+const MAX_FAILURES = 50;
 
 /** @throws BakeError "bake-evaluate" or "bake-schema" */
 export function evaluate(expression: Expression, scope: Scope, run: Evaluation, item?: Value): Value {
@@ -84,13 +88,17 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
       return operand.kind === "number" ? numberValue(number.negate(operand.value)) : operand;
     }
     case "tuple":
-      return tupleValue(expression.items.map(go));
+      return tupleValue(evaluateEach(expression.items, go, run));
     case "object":
       return objectValue(
-        expression.entries.map(({ key, value }) => {
-          const name = keyText(go(key), key.range);
-          return [name, go(value)] as const;
-        }),
+        evaluateEach(
+          expression.entries,
+          ({ key, value }) => {
+            const name = keyText(go(key), key.range);
+            return [name, go(value)] as const;
+          },
+          run,
+        ),
       );
     case "for":
       return loop(expression, scope, run, item);
@@ -99,6 +107,22 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
       return never;
     }
   }
+}
+
+/** The values of all items; when some fail, the problems of all of them. */
+function evaluateEach<T, R>(items: readonly T[], step: (item: T) => R, run: Evaluation): R[] {
+  const results: R[] = [];
+  const failures: Diagnostic[] = [];
+  for (const item of items) {
+    try {
+      results.push(step(item));
+    } catch (thrown) {
+      if (!(thrown instanceof BakeError) || run.budget < 0) throw thrown;
+      if (failures.length < MAX_FAILURES) failures.push(...thrown.diagnostics);
+    }
+  }
+  if (failures.length > 0) throw BakeError.ofDiagnostics(failures);
+  return results;
 }
 
 function failAt(range: Range, message: string, hint?: string): BakeError {
