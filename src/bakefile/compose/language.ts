@@ -1,14 +1,11 @@
 // The door to Compose files: reading them needs a YAML parser, which is only loaded when such a file is there.
 import type { Diagnosed } from "../../diagnostic/diagnostic.ts";
 import type { Source } from "../../diagnostic/source.ts";
-import type { GroupDefinition, TargetDefinition } from "../definition.ts";
+import type { Evaluated } from "../definition.ts";
 import type { ComposeHost } from "./host.ts";
 
-export interface ComposeDefinitions {
-  /** "default" with all targets, when there are services. */
-  readonly groups: readonly GroupDefinition[];
-  readonly targets: readonly TargetDefinition[];
-}
+/** Targets, and the group "default" with all of them when there are services. */
+export type ComposeDefinitions = Pick<Evaluated, "groups" | "targets">;
 
 export interface ComposeLanguage {
   /** Reads Compose files that extend each other, in order. */

@@ -5,18 +5,19 @@ import { BakeError } from "../../diagnostic/error.ts";
 import type { Source } from "../../diagnostic/source.ts";
 import { didYouMean } from "../../diagnostic/suggest.ts";
 import { mergeTargets } from "../attributes.ts";
-import type { GroupDefinition, TargetDefinition } from "../definition.ts";
+import type { Evaluated, GroupDefinition, TargetDefinition } from "../definition.ts";
 import { createProblems, type Problems } from "../problems.ts";
 import { targetName } from "./contexts.ts";
 import type { ComposeHost } from "./host.ts";
-import type { ComposeDefinitions } from "./language.ts";
 import { loadModel, serviceEnvironment, type ComposeModel } from "./model.ts";
 import { childOf, type MapNode } from "./node.ts";
 import { checkModel } from "./schema.ts";
 import { isExternal, targetOfService } from "./service.ts";
 
+type Definitions = Pick<Evaluated, "groups" | "targets">;
+
 /** Reads Compose files that extend each other, in order. */
-export function readCompose(sources: readonly Source[], host: ComposeHost): Diagnosed<ComposeDefinitions> {
+export function readCompose(sources: readonly Source[], host: ComposeHost): Diagnosed<Definitions> {
   const diagnostics: Diagnostic[] = [];
   const model = checkedModel(sources, host, diagnostics);
   if (model === undefined) return { value: undefined, diagnostics };
@@ -59,7 +60,7 @@ function definitionsOf(
   { root, environment }: ComposeModel,
   host: ComposeHost,
   problems: Problems,
-): ComposeDefinitions {
+): Definitions {
   const services = childOf(root, "services");
   const secrets = childOf(root, "secrets");
   const targets: TargetDefinition[] = [];

@@ -186,7 +186,7 @@ test("contexts can be relative to the first file", () => {
   };
   const app = compose(files, { relativePaths: true })["app"];
   assert.equal(app?.["context"], "sub/c");
-  assert.deepEqual(app?.["contexts"], { l: "l" });
+  assert.deepEqual(app["contexts"], { l: "l" });
 });
 
 const failures: readonly (readonly [name: string, text: string, problem: string])[] = [
