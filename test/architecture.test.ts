@@ -71,7 +71,10 @@ const allowed = {
     ],
     ...["snapshot", "executor", "source", "worker", "op", "cache", "exporter"],
   ],
-  build: ["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "session", "exporter", "engine"],
+  build: [
+    ...["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "layer", "session", "exporter"],
+    "engine",
+  ],
   watch: ["diagnostic", "pattern", "progress", "bakefile", "session", "engine", "build"],
   cli: [
     ...["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "frontend", "content", "registry"],

@@ -39,7 +39,7 @@ export async function runCalls(
     signal,
   });
   const sorted = reports.toSorted((a, b) => compareUtf8(a.name, b.name));
-  stdout.write(flag.json ? callsJson(sorted, definition) : callsText(sorted, plan, definition));
+  stdout.write(flag.json ? callsJson(sorted, plan, definition) : callsText(sorted, plan, definition));
   return exitCode(sorted, flag);
 }
 
@@ -52,20 +52,23 @@ function exitCode(reports: readonly CallReport[], { ignoreStatus }: CallFlag): n
   return failed ? exitCodes.failure : exitCodes.ok;
 }
 
-function callsText(reports: readonly CallReport[], { calls }: BuildPlan, { resolved }: Definition): string {
+function callsText(reports: readonly CallReport[], plan: BuildPlan, { resolved }: Definition): string {
   return reports
     .map(({ name, answer }) => {
       const description = resolved.targets.get(name)?.description ?? "";
-      const filename = calls.find(call => call.name === name)?.dockerfile;
-      const { text, failure } = answerText(answer, { filename });
+      const { text, failure } = answerText(answer, { filename: fileOf(name, plan) });
       const head = description === "" ? `${name}\n` : `${name}\n${description}\n`;
       return `${head}\n${text}${failure === undefined ? "" : `error: ${failure}`}`;
     })
     .join("\n");
 }
 
+function fileOf(name: string, { calls }: BuildPlan): string | undefined {
+  return calls.find(call => call.name === name)?.dockerfile;
+}
+
 /** The printed definition, each target's under `build`, with its answer beside it. */
-function callsJson(reports: readonly CallReport[], { resolved }: Definition): string {
+function callsJson(reports: readonly CallReport[], plan: BuildPlan, { resolved }: Definition): string {
   const printed = JSON.parse(printBake(resolved)) as {
     readonly group?: unknown;
     readonly target: Readonly<Record<string, unknown>>;
@@ -74,7 +77,10 @@ function callsJson(reports: readonly CallReport[], { resolved }: Definition): st
   const target: Record<string, unknown> = {};
   for (const [name, build] of Object.entries(printed.target)) {
     const answer = answers.get(name);
-    target[name] = { build, ...(answer && { [keyOf(answer)]: sortedRecord(membersOf(answer)) }) };
+    target[name] = {
+      build,
+      ...(answer && { [keyOf(answer)]: sortedRecord(membersOf(answer, fileOf(name, plan))) }),
+    };
   }
   return `${goJson({ ...(printed.group !== undefined && { group: printed.group }), target }, "  ")}\n`;
 }
@@ -83,8 +89,8 @@ function keyOf({ method }: CallAnswer): string {
   return method === "lint" ? "check" : method;
 }
 
-function membersOf(answer: CallAnswer): Readonly<Record<string, unknown>> {
+function membersOf(answer: CallAnswer, filename: string | undefined): Readonly<Record<string, unknown>> {
   const data = answerData(answer);
-  const failure = answerText(answer).failure;
+  const { failure } = answerText(answer, { filename });
   return failure === undefined ? data : { ...data, error: failure };
 }

@@ -23,6 +23,10 @@ export const commands: Readonly<Record<string, CommandRow>> = {
     summary: "build an LLB definition read from standard input",
     load: async () => (await import("./buildllb.ts")).defineBuildLlb,
   },
+  context: {
+    summary: "list the files that targets read of their contexts",
+    load: async () => (await import("./context.ts")).defineContext,
+  },
   "debug llb": {
     summary: "print the LLB of targets",
     load: async () => (await import("./debug.ts")).defineDebugLlb,
