@@ -9,7 +9,7 @@ export interface BuildContext {
   readonly engine: Engine;
   /** Credentials for registries; the rest of the session is the plan's. */
   readonly credentials: Session["credentials"];
-  /** Environment variables that secrets are taken from. */
+  /** Environment variables that secrets are taken from, and that programs which fetch in the user's name may see. */
   readonly env: Readonly<Record<string, string>>;
   readonly emit: Emit;
   readonly signal: AbortSignal;
@@ -43,5 +43,6 @@ export function sessionFromPlan(
     localFiles: plan.locals.localFiles,
     secret: createSecrets(plan.secrets, env),
     credentials,
+    environment: env,
   };
 }

@@ -114,5 +114,6 @@ function sessionFromFlags({ local = [], secret = [] }: BuildLlbFlags, environmen
     localDir: name => dirs.get(name),
     secret: createSecrets(secrets, environment.env),
     credentials: createCredentials(environment),
+    environment: environment.env,
   };
 }

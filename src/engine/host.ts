@@ -11,9 +11,10 @@ export interface HostDeps {
   readonly session: Session;
   readonly images: ImageResolver;
   readonly readSolved: FrontendHost["readSolved"];
+  readonly resolveSource: FrontendHost["resolveSource"];
 }
 
-export function createFrontendHost({ session, images, readSolved }: HostDeps): FrontendHost {
+export function createFrontendHost({ session, images, readSolved, resolveSource }: HostDeps): FrontendHost {
   return {
     resolveImageConfig: async (reference, { platform, signal }) => {
       const { digest, config } = await images.resolve(parseReference(reference), platform, {
@@ -36,8 +37,7 @@ export function createFrontendHost({ session, images, readSolved }: HostDeps): F
       }
     },
     readSolved,
-    resolveSource: ({ identifier }) =>
-      Promise.reject(new BakeError("not-supported", `the time of "${identifier}" cannot be asked for yet`)),
+    resolveSource,
   };
 }
 

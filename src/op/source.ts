@@ -1,5 +1,5 @@
 // The source op: pinned for its key, fetched when its result is needed.
-import { loadSource } from "../source/table.ts";
+import { pinSource } from "../source/table.ts";
 import type { PinnedSource } from "../source/source.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
@@ -21,6 +21,5 @@ async function pin(
   context: OpContext,
 ): Promise<PinnedSource> {
   const { identifier, attrs } = op.spec;
-  const { binding, locator } = await loadSource(identifier, { ...worker, session });
-  return binding.pin({ locator, attrs, platform }, { ...context, step: digest });
+  return pinSource({ identifier, attrs, platform }, { ...worker, session }, { ...context, step: digest });
 }

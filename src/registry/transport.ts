@@ -1,6 +1,7 @@
 // HTTP as registries need it: retries with patience, time limits, and errors that name the host and never a secret.
 // Built on fetch, whose redirects drop the Authorization header when they leave the origin.
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Code } from "../diagnostic/codes.ts";
 import { BakeError, isAbort } from "../diagnostic/error.ts";
 
 export interface TransportOptions {
@@ -14,7 +15,16 @@ export interface TransportOptions {
   readonly backoffMs?: number | undefined;
   /** How long an answer may take to begin, and a stream to move on; default 60000. */
   readonly timeoutMs?: number | undefined;
+  /** What errors call the other side, and their code; default "the registry" and "registry-failed". */
+  readonly peer?: TransportPeer | undefined;
 }
+
+export interface TransportPeer {
+  readonly noun: string;
+  readonly code: Code;
+}
+
+const REGISTRY: TransportPeer = { noun: "the registry", code: "registry-failed" };
 
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -69,6 +79,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
     attempts = ATTEMPTS,
     backoffMs = BACKOFF_MS,
     timeoutMs = TIMEOUT_MS,
+    peer = REGISTRY,
   } = options;
 
   const pauseMs = (attempt: number): number => {
@@ -112,7 +123,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
           if (isAbort(thrown) && request.signal?.aborted === true) throw thrown;
           if (codeOf(thrown) === "ETIMEDOUT") timeouts++;
           if (last || timeouts >= MAX_TIMEOUTS || !isPassing(thrown))
-            throw connectionFailure(request.url, thrown);
+            throw connectionFailure(request.url, thrown, peer);
           await sleep(pauseMs(attempt), undefined, { signal: request.signal });
         }
       }
@@ -257,19 +268,19 @@ const REASONS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "its certificate has expired",
 };
 
-/** @returns BakeError "registry-failed" naming host and port, or the thrown value when it says all already */
-export function connectionFailure(url: string, thrown: unknown): unknown {
+/** @returns BakeError of the peer's code naming host and port, or the thrown value when it says all already */
+export function connectionFailure(url: string, thrown: unknown, peer: TransportPeer = REGISTRY): unknown {
   if (thrown instanceof BakeError || isAbort(thrown)) return thrown;
   const code = codeOf(thrown);
   const reason =
     REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"));
   const hint =
-    reason === "it does not speak https"
+    reason === "it does not speak https" && peer === REGISTRY
       ? `if "${hostOf(url)}" is meant to be plain http, mark it as insecure`
       : reason.includes("unknown authority") || reason.includes("self-signed")
         ? "add the authority's certificate with NODE_EXTRA_CA_CERTS=FILE"
         : undefined;
-  return new BakeError("registry-failed", `cannot reach the registry at ${hostOf(url)}: ${reason}`, {
+  return new BakeError(peer.code, `cannot reach ${peer.noun} at ${hostOf(url)}: ${reason}`, {
     cause: thrown,
     hint,
   });

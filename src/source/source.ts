@@ -1,4 +1,4 @@
-// Where file trees come from: images, local directories, and later git, http and OCI layouts. A source is first pinned
+// Where file trees come from: images, local directories, git repositories, URLs, and later OCI layouts. A source is first pinned
 // (what exactly would be fetched: its cache key, without fetching) and then, only if needed, fetched.
 import type { Platform } from "../oci/platform.ts";
 import type { Emit } from "../progress/event.ts";
@@ -26,8 +26,18 @@ export interface PinnedSource {
   fetch(context: SourceContext): Promise<Ref>;
 }
 
+/** What a source says of the version that is pinned. */
+export interface SourceFacts {
+  /** The text of the commit object behind a git source. */
+  readonly gitCommit?: string;
+  /** When a server says its file last changed, in seconds since 1970. */
+  readonly httpLastModified?: number;
+}
+
 export interface SourceBinding {
   readonly pool: Pool;
   /** @throws BakeError when the source cannot exist */
   pin(request: SourceRequest, context: SourceContext): Promise<PinnedSource>;
+  /** Absent for sources that have nothing to tell. @throws BakeError */
+  describe?(request: SourceRequest, context: SourceContext): Promise<SourceFacts>;
 }

@@ -1,18 +1,22 @@
 // The kinds of sources by scheme: one row each, loaded when first used.
+import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import type { Session } from "../session/session.ts";
+import type { GitSourceDeps } from "./git.ts";
+import type { HttpSourceDeps } from "./http.ts";
 import type { ImageSourceDeps } from "./image.ts";
 import type { LocalSourceDeps } from "./local.ts";
-import type { SourceBinding } from "./source.ts";
+import type { PinnedSource, SourceBinding, SourceFacts, SourceRequest, SourceContext } from "./source.ts";
 
-export type SourceDeps = ImageSourceDeps & LocalSourceDeps;
+export type SourceDeps = ImageSourceDeps & LocalSourceDeps & GitSourceDeps & HttpSourceDeps;
 
 const sources = {
   "docker-image": async deps => (await import("./image.ts")).createImageSource(deps),
   local: async deps => (await import("./local.ts")).createLocalSource(deps),
   "oci-layout": () => unavailable("oci-layout"),
-  git: () => unavailable("git"),
-  http: () => unavailable("http"),
-  https: () => unavailable("https"),
+  git: async deps => (await import("./git.ts")).createGitSource(deps),
+  http: async deps => (await import("./http.ts")).createHttpSource(deps),
+  https: async deps => (await import("./http.ts")).createHttpSource(deps),
 } as const satisfies Readonly<Record<string, (deps: SourceDeps) => Promise<SourceBinding>>>;
 
 export type SourceScheme = keyof typeof sources;
@@ -42,4 +46,44 @@ export async function loadSource(
   // http identifiers are whole URLs; for the others the scheme only names the kind.
   const locator = scheme === "http" || scheme === "https" ? identifier : identifier.slice(at + "://".length);
   return { binding: await sources[scheme](deps), locator };
+}
+
+/** A source by its identifier and attributes. */
+export interface SourceLookup extends Omit<SourceRequest, "locator"> {
+  readonly identifier: string;
+}
+
+/** Pins of a run by source: a branch that moves meanwhile is one commit for all who ask. */
+const pins = new WeakMap<StateRoot, WeakMap<Session, Map<string, Promise<PinnedSource>>>>();
+
+/** Pins a source, once for a session whoever asks. @throws BakeError */
+export async function pinSource(
+  { identifier, attrs, platform }: SourceLookup,
+  deps: SourceDeps,
+  context: SourceContext,
+): Promise<PinnedSource> {
+  const { binding, locator } = await loadSource(identifier, deps);
+  const { root, session } = deps;
+  const ofRoot = pins.get(root) ?? new WeakMap<Session, Map<string, Promise<PinnedSource>>>();
+  pins.set(root, ofRoot);
+  const ofSession = ofRoot.get(session) ?? new Map<string, Promise<PinnedSource>>();
+  ofRoot.set(session, ofSession);
+  const key = JSON.stringify([identifier, Object.entries(attrs).sort(), platform]);
+  const known = ofSession.get(key);
+  if (known !== undefined) return known;
+  const pinned = binding.pin({ locator, attrs, platform }, context);
+  ofSession.set(key, pinned);
+  // A failure is not an answer: the next one asks again.
+  pinned.catch(() => ofSession.delete(key));
+  return pinned;
+}
+
+/** What a source says of the version that is fetched now; nothing for kinds that have nothing to tell. @throws BakeError */
+export async function describeSource(
+  { identifier, attrs, platform }: SourceLookup,
+  deps: SourceDeps,
+  context: SourceContext,
+): Promise<SourceFacts> {
+  const { binding, locator } = await loadSource(identifier, deps);
+  return (await binding.describe?.({ locator, attrs, platform }, context)) ?? {};
 }
