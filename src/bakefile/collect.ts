@@ -25,6 +25,9 @@ export interface VariableBlock {
   constraint: Type | undefined;
 }
 
+/** Attributes of a variable. */
+const KNOWN = ["type", "default", "description", "validation"];
+
 /** @param reserved names that variables, functions and globals cannot take: theirs are dropped */
 export function collectBlocks(
   bodies: readonly Body[],
@@ -84,6 +87,12 @@ export function collectBlocks(
   function collectVariable(name: string, block: Block): void {
     const find = (attribute: string): Attribute | undefined =>
       block.body.attributes.find(one => one.name === attribute);
+    for (const { name: attribute, nameRange } of block.body.attributes) {
+      const hint = KNOWN.includes(attribute) ? undefined : didYouMean(attribute, KNOWN);
+      if (hint === undefined) continue;
+      const message = `the attribute "${attribute}" is ignored`;
+      problems.add({ severity: "warning", code: "bake-schema", message, range: nameRange, hint });
+    }
     const rules = block.body.blocks.filter(inner => inner.type === "validation");
     for (const rule of rules) {
       if (!rule.body.attributes.some(one => one.name === "condition")) {

@@ -36,9 +36,12 @@ group "default" { targets = ["one", "three"] }`;
     '1:26 unknown variable "nope"',
     '4:28 the value of the variable "B" is not valid',
     '8:12 unknown function "gone"',
+    '11:27 unknown variable "missing"',
     "16:16 expected a string, found an object",
+    "17:16 expected a string, found an object",
+    "17:24 expected a string, found a tuple",
     '13:22 target "one" inherits from unknown target "on"',
-    '19:37 group "default" has the unknown member "three"',
+    '20:37 group "default" has the unknown member "three"',
   ]);
 });
 
