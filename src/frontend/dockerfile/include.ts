@@ -142,10 +142,9 @@ async function findIncluded(
     const bytes = await readOrNothing(candidate, range);
     if (bytes !== undefined) return { ...candidate, bytes };
   }
-  const names = [...new Set(folders.map(({ name }) => name))].join(" or in ");
   throw new BakeError("file-missing", `cannot include "${path}": it does not exist`, {
     range,
-    hint: `it is looked for beside this file and in ${names}`,
+    hint: "paths are relative to this file, or else to the Dockerfile's folder or the build context",
   });
 }
 
@@ -155,6 +154,8 @@ async function readOrNothing({ folder, path }: Included, range: Range): Promise<
   } catch (thrown) {
     const { code, message } = BakeError.from(thrown);
     if (code === "interrupted") throw thrown;
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "EISDIR")
+      throw new BakeError("dockerfile-syntax", `cannot include "${path}": it is a folder`, { range });
     throw new BakeError(code === "internal" ? "file-denied" : code, `cannot include "${path}": ${message}`, {
       range,
       cause: thrown,
