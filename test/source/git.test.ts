@@ -129,10 +129,8 @@ test(
     await rig.reopen();
     const before = server.requests.length;
     await rig.files(state);
-    assert.ok(
-  // One look at the references: the greeting and the list.
-  assert.equal(server.requests.length - before, 2);
-    );
+    // One look at the references: the greeting and the list.
+    assert.equal(server.requests.length - before, 2);
     repository.commit({ "a.txt": "two" });
     await rig.reopen();
     assert.equal(read(await rig.files(state), "b.txt"), "two");
