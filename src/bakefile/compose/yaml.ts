@@ -48,6 +48,8 @@ export function parseYaml(source: Source): readonly Node[] {
 
 /** The first sentence of a message, in the style of all others. */
 function syntaxMessage(message: string): string {
+  const open = /^Flow (?:map|sequence) .* end with a ([\]}])/.exec(message)?.[1];
+  if (open !== undefined) return `cannot read the YAML: expected "${open}" before this`;
   const text = message.replace(/\s+at line \d+, column \d+:[\s\S]*$/, "").replace(/\.$/, "");
   return `cannot read the YAML: ${text.charAt(0).toLowerCase()}${text.slice(1)}`;
 }

@@ -11,7 +11,7 @@ const failures: readonly (readonly [name: string, text: string, problem: RegExp]
   [
     "a list that does not end",
     "services:\n  a: [\n",
-    /^compose\.yaml:\d:\d+ error: cannot read the YAML: flow sequence/,
+    /^compose\.yaml:\d:\d+ error: cannot read the YAML: expected "\]" before this$/,
   ],
   ["tabs", "services:\n\ta: 1\n", /^compose\.yaml:2:1 error: cannot read the YAML: tabs are not allowed/],
   [
