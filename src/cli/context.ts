@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import type { ContextFile, ContextListing } from "../build/contexts.ts";
 import { exitCodes } from "../diagnostic/codes.ts";
+import { compareUtf8 } from "../oci/json.ts";
 import { formatBytes } from "../progress/steps.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
@@ -87,6 +88,7 @@ function sorted(files: readonly ContextFile[], sort: Sort): readonly ContextFile
 
 function contextsText(targets: readonly TargetContexts[]): string {
   return targets
+    .toSorted((a, b) => compareUtf8(a.name, b.name))
     .map(({ name, contexts }) =>
       contexts.length === 0
         ? `${name}: reads no files of a context\n`

@@ -335,8 +335,41 @@ test("what cannot be built is refused with what to do", () => {
   fails(run(`shm-size = "lots"`), /invalid shm-size/);
   fails(run(`ulimits = ["nofile=5:1"]`), /nofile=5:1/, /soft limit/);
   fails(run(`platforms = ["linux/*"]`), /invalid platform/);
-  fails(run(`call = "outline"`), /not available yet/);
+  fails(run(`call = "outlines"`), /unknown call "outlines"/, /did you mean "outline"/);
   fails(run(`tags = ["UPPER"]\n output = ["type=registry"]`), /must be lower case/);
+});
+
+test("a target with a call is asked, and built only when another needs it", () => {
+  using dir = project();
+  const built = plan(
+    dir.path,
+    `group "default" { targets = ["a", "b", "c"] }
+target "a" {
+  call = "check"
+  output = ["type=oci,dest=a.tar"]
+}
+target "b" {
+  call = "outline"
+  output = ["type=oci,dest=b.tar"]
+  dockerfile = "sub/Dockerfile.dev"
+}
+target "c" {
+  contexts = { from = "target:b" }
+  output = ["type=oci,dest=c.tar"]
+}`,
+  );
+  assert.deepEqual(
+    built.calls.map(({ name, method, dockerfile }) => [name, method, dockerfile]),
+    [
+      ["a", "lint", "Dockerfile"],
+      ["b", "outline", "sub/Dockerfile.dev"],
+    ],
+  );
+  assert.deepEqual(built.requests.map(({ name, exports }) => [name, exports.length]).sort(), [
+    ["b", 0],
+    ["c", 1],
+  ]);
+  assert.deepEqual(built.linkable.map(({ name }) => name).sort(), ["a", "b", "c"]);
 });
 
 test("two targets that write to standard output are refused, and so are secrets of one name and two meanings", () => {
