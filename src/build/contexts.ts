@@ -5,6 +5,7 @@ import { type EntryKind, walkTree } from "../layer/walk.ts";
 import { createTreeView } from "../layer/view.ts";
 import type { SourceOp } from "../llb/op/source.ts";
 import { decodeOp } from "../llb/ops.ts";
+import { compareUtf8 } from "../oci/json.ts";
 import type { Session } from "../session/session.ts";
 
 /** A local source of a request. */
@@ -26,7 +27,10 @@ export interface ContextFile {
   readonly sizeBytes: number;
 }
 
-/** The listings of one request, in the order of its sources' names. @throws BakeError when a folder cannot be read */
+/**
+ * The listings of one request and of those it is linked to, by name; sources of the same folder count as one.
+ * @throws BakeError when a folder cannot be read
+ */
 export async function listContexts(
   { images }: LoweredRequest,
   session: Pick<Session, "localDir">,
@@ -36,21 +40,29 @@ export async function listContexts(
   for (const { definition } of images) {
     for (const bytes of definition.def) {
       const op = decodeOp(bytes);
-      if (op.kind !== "source" || !op.spec.identifier.startsWith(LOCAL)) continue;
-      sources.set(JSON.stringify([op.spec.identifier, op.spec.attrs]), op.spec);
+      if (op.kind === "source" && op.spec.identifier.startsWith(LOCAL))
+        sources.set(JSON.stringify([op.spec.identifier, op.spec.attrs]), op.spec);
     }
   }
-  const listings: ContextListing[] = [];
+  const found = new Map<string, { name: string; root: string; files: Map<string, ContextFile> }>();
   for (const { identifier, attrs } of sources.values()) {
-    const name = identifier.slice(LOCAL.length);
-    const root = session.localDir(name, attrs["local.session"] ?? "");
+    const local = identifier.slice(LOCAL.length);
+    const root = session.localDir(local, attrs["local.session"] ?? "");
     if (root === undefined) continue;
-    const files = await listFiles(root, attrs, signal);
-    const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     // "context" and "dockerfile" as named contexts carry an underscore, see requests.ts.
-    listings.push({ name: name.replace(/^_(?=(?:context|dockerfile)$)/, ""), root, files, sizeBytes });
+    const name = local.replace(/^_(?=(?:context|dockerfile)$)/, "");
+    const key = JSON.stringify([local, root]);
+    const listing = found.get(key) ?? { name, root, files: new Map() };
+    found.set(key, listing);
+    for (const file of await listFiles(root, attrs, signal)) listing.files.set(file.path, file);
   }
-  return listings.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return [...found.values()]
+    .map(({ name, root, files }) => ({
+      ...{ name, root },
+      files: [...files.values()].sort((a, b) => compareUtf8(a.path, b.path)),
+      sizeBytes: [...files.values()].reduce((sum, file) => sum + file.sizeBytes, 0),
+    }))
+    .sort((a, b) => compareUtf8(a.name, b.name) || compareUtf8(a.root, b.root));
 }
 
 const LOCAL = "local://";
