@@ -12,6 +12,7 @@ import {
   normalizeField,
   type TargetFields,
 } from "./attributes.ts";
+import { type Grants, grantsFromOverrides, mergeGrants, noGrants } from "./grants.ts";
 import { isPattern, matchesGlob } from "./glob.ts";
 import { cleanContext } from "./path.ts";
 import { applyOverrides, parseOverrides, type Overrides } from "./override.ts";
@@ -42,6 +43,8 @@ export interface ResolvedBake {
   readonly targets: ReadonlyMap<string, ResolvedTarget>;
   /** The names asked for, patterns expanded. */
   readonly requested: readonly string[];
+  /** What the overrides grant by naming it. */
+  readonly grants: Grants;
 }
 
 export interface ResolveOptions {
@@ -88,6 +91,7 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
     }
   }
 
+  const grants: Grants[] = [];
   const resolved = new Map<string, ResolvedTarget>();
   const reached = new Set<string>();
   for (const name of requested) {
@@ -96,19 +100,19 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
     for (const target of expanded.targets) {
       if (resolved.has(target)) continue;
       try {
-        resolved.set(target, resolveTarget(target, targets, groups, overrides));
+        resolved.set(target, resolveTarget(target, targets, groups, overrides, grants));
       } catch (thrown) {
         keep(thrown);
       }
     }
   }
-  if (diagnostics.length > 0) return { groups: new Map(), targets: resolved, requested };
+  if (diagnostics.length > 0) return { groups: new Map(), targets: resolved, requested, grants: noGrants };
   const settled = new Set<string>();
   for (const target of [...resolved.values()]) {
     try {
       link(target.name, [], resolved, settled, (name, context, user) => {
         if (!targets.has(name)) throw unknownLink(user, context, name, targets, targets.get(user));
-        return resolveTarget(name, targets, groups, overrides);
+        return resolveTarget(name, targets, groups, overrides, grants);
       });
     } catch (thrown) {
       keep(thrown);
@@ -122,7 +126,12 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
         resolved.set(name, { ...target, args: mergeMaps(args, { SOURCE_DATE_EPOCH: epoch }) });
     }
   }
-  return { groups: printedGroups(requested, reached, groups), targets: resolved, requested };
+  return {
+    groups: printedGroups(requested, reached, groups),
+    targets: resolved,
+    requested,
+    grants: mergeGrants(grants),
+  };
 }
 
 function matchNames(name: string, document: BakeDocument): readonly string[] {
@@ -169,6 +178,7 @@ function resolveTarget(
   definitions: ReadonlyMap<string, TargetDefinition>,
   groups: ReadonlyMap<string, GroupDefinition>,
   overrides: Overrides,
+  grants: Grants[],
 ): ResolvedTarget {
   const visited = new Map<string, TargetFields | undefined>();
   const unknown: Diagnostic[] = [];
@@ -197,7 +207,10 @@ function resolveTarget(
     }
     const own = mergeTargets(inherited, written);
     const changes = overrides.get(one);
-    if (changes !== undefined) applyOverrides(own, changes);
+    if (changes !== undefined) {
+      applyOverrides(own, changes);
+      grants.push(grantsFromOverrides(own, changes));
+    }
     for (const field of fields) normalizeField(own, field);
     if (own.network === "host") own.entitlements = distinct([...(own.entitlements ?? []), "network.host"]);
     visited.set(one, own);

@@ -1,6 +1,6 @@
 // What building needs to know of a target: a resolved bake target with every attribute present, as plain data.
 import type { ResolvedTarget } from "../bakefile/resolve.ts";
-import type { OutputEntry } from "../bakefile/entry.ts";
+import type { CacheEntry, OutputEntry } from "../bakefile/entry.ts";
 
 export interface BuildTarget {
   readonly name: string;
@@ -19,6 +19,10 @@ export interface BuildTarget {
   readonly outputs: readonly OutputEntry[];
   readonly secrets: readonly SecretSource[];
   readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[];
+  /** Values of `entitlements`, "network.host" for the network mode among them. */
+  readonly entitlements: readonly string[];
+  /** Folders of local caches. */
+  readonly localCaches: { readonly reads: readonly string[]; readonly writes: readonly string[] };
   readonly pull: boolean;
   readonly noCache: boolean;
   readonly noCacheFilter: readonly string[];
@@ -60,6 +64,11 @@ export function buildTarget(target: ResolvedTarget): BuildTarget {
       ...(env && { env }),
     })),
     ssh: target.ssh ?? [],
+    entitlements: target.entitlements ?? [],
+    localCaches: {
+      reads: localPaths(target.cacheFrom, "src"),
+      writes: localPaths(target.cacheTo, "dest"),
+    },
     pull: target.pull ?? false,
     noCache: target.noCache ?? false,
     noCacheFilter: target.noCacheFilter ?? [],
@@ -73,6 +82,13 @@ export function buildTarget(target: ResolvedTarget): BuildTarget {
     call: target.call ?? "",
     unavailable: unavailable(target),
   };
+}
+
+function localPaths(caches: readonly CacheEntry[] = [], attribute: string): readonly string[] {
+  return caches.flatMap(({ type, attrs }) => {
+    const path = type === "local" ? attrs[attribute] : undefined;
+    return path ? [path] : [];
+  });
 }
 
 function unavailable({

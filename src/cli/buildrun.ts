@@ -12,6 +12,7 @@ import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { type Definition, hostPlatform, loadDefinition } from "./definition.ts";
 import { createEngine } from "./engine.ts";
+import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
 
 /** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
@@ -22,6 +23,7 @@ export async function runBuild(
 ): Promise<number> {
   const mode = progressMode(flags, environment);
   const definition = await loadDefinition(names, flags, environment);
+  await allowDefinition(definition, { environment, flags, mode, signal });
   const plan = planFromDefinition(definition, environment);
   await using engine = await createEngine(flags, environment);
   if (plan.calls.length === 0 || plan.requests.length > 0)
@@ -29,6 +31,18 @@ export async function runBuild(
   if (plan.calls.length === 0) return exitCodes.ok;
   const { runCalls } = await import("./callrun.ts");
   return runCalls(plan, definition, { engine, flags, environment, signal });
+}
+
+/** Checks that the user grants what a definition asks for. @throws BakeError "entitlement-missing" */
+export async function allowDefinition(
+  { targets, resolved: { grants } }: Definition,
+  { environment, flags, mode, signal }: Omit<BuildRun, "engine" | "flags"> & { readonly flags: BakeFlags },
+): Promise<void> {
+  await expectEntitlements(
+    { targets, allow: flags.allow, grants, isRemote: false, silent: mode === "rawjson" },
+    environment,
+    signal,
+  );
 }
 
 /** The progress mode that flags and environment ask for. @throws BakeError "usage" */

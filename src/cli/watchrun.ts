@@ -9,7 +9,7 @@ import type { WatchInputs } from "../watch/inputs.ts";
 import { watch } from "../watch/watch.ts";
 import type { BakeFlags } from "./flags.ts";
 import { watchedBakeFiles } from "./bakefiles.ts";
-import { buildPlan, planFromDefinition, progressMode } from "./buildrun.ts";
+import { allowDefinition, buildPlan, planFromDefinition, progressMode } from "./buildrun.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition } from "./definition.ts";
 import { createEngine, rootPath } from "./engine.ts";
@@ -39,6 +39,7 @@ export async function runWatch(
       rebuild: async run => {
         if (run.changed.length > 0) say(`\n${changeLine(run.changed, cwd)}\n`);
         const definition = await loadDefinition(names, flags, environment);
+        await allowDefinition(definition, { environment, flags, mode, signal: run.signal });
         const plan = planFromDefinition(definition, environment);
         await run.watching(
           await inputsFromPlan(plan, bakeFiles, [...outputs, ...destinations(plan, cwd, flags)]),

@@ -29,6 +29,7 @@ export const codes = {
   "source-missing": { exit: 1, text: "a git reference, repository or URL does not exist" },
   "source-denied": { exit: 1, text: "a git repository or URL may not be read" },
   "source-failed": { exit: 1, text: "a git repository or URL could not be fetched" },
+  "entitlement-missing": { exit: 1, text: "a build asks for more than the user has granted" },
   "reference-invalid": { exit: 2, text: "an image reference is malformed" },
   "platform-invalid": { exit: 2, text: "a platform is malformed or not supported here" },
   "pattern-invalid": { exit: 2, text: "a file pattern is malformed" },

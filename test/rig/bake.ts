@@ -55,7 +55,8 @@ export function startBake(args: readonly string[], { cwd, root, env, input }: Ba
   if (!existsSync(program)) throw new Error("dist/cli.js is missing: run npm run build");
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
-    env: { ...cleanEnvironment(), LLBAKE_ROOT: root, ...env },
+    // Projects take busybox from the host and write where the test says; entitlements have their own tests.
+    env: { ...cleanEnvironment(), LLBAKE_ROOT: root, BUILDX_BAKE_ENTITLEMENTS_FS: "0", ...env },
     stdio: ["pipe", "pipe", "pipe"],
   });
   let [stdout, stderr, ended] = ["", "", false];
