@@ -41,7 +41,7 @@ export interface BakeDocument extends Evaluated {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP hides the environment from bake files. */
   readonly environmentHidden: boolean;
-  /** Files that the bake files import or take variables from, as paths from the working directory. */
+  /** Files that the bake files import, refer to or take variables from, as paths from the working directory. */
   readonly files: readonly string[];
   /** Whether there are Compose files and nothing else: such definitions have no variables. */
   readonly composeOnly: boolean;
@@ -71,8 +71,13 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
   const environment: Readonly<Record<string, string | undefined>> = environmentHidden ? {} : input.env;
   const inEnvironment = (name: string): string | undefined =>
     Object.hasOwn(environment, name) ? environment[name] : undefined;
+  const composeReads = new Set<string>();
+  const { readFile = () => undefined } = input;
   const composeHost = {
-    readFile: input.readFile ?? (() => undefined),
+    readFile: (path: string) => {
+      composeReads.add(path);
+      return readFile(path);
+    },
     env: environment,
     vars: given,
   };
@@ -105,7 +110,6 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
         : value.targets,
     };
   }
-  const { readFile } = composeHost;
   const { bodies, sources, envFiles, ...imported } = importFiles(parsedFiles, {
     readFile,
     parse: parseSource,
@@ -142,7 +146,7 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
     ...(compose === undefined ? evaluated : extendCompose(compose, evaluated)),
     environment: input.env,
     environmentHidden,
-    files: [...sources, ...envFiles].map(file => file.name),
+    files: [...new Set([...[...sources, ...envFiles].map(file => file.name), ...composeReads])],
     composeOnly: compose !== undefined && bodies.length === 0,
   };
   return { value, diagnostics: problems };

@@ -1,6 +1,8 @@
 // Several files and documents: merging, !reset, !override, extends, include, and where variables come from.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { loadBakeFiles } from "../../../src/bakefile/load.ts";
+import { bakeInput } from "../fixture.ts";
 import { compose, composeProblems } from "./fixture.ts";
 
 test("later files extend earlier ones, setting by setting", () => {
@@ -261,4 +263,12 @@ test("only variables that builds read are warned about, once each", () => {
   assert.deepEqual(composeProblems(text), [
     'compose.yaml:1:23 warning: the variable "A" is not set and becomes empty (${A:-value} gives it a default)',
   ]);
+});
+
+test("the files that were asked for are part of the document", () => {
+  const input = bakeInput(
+    { "compose.yaml": "include: [inc/c.yaml]\nservices: {a: {extends: {service: b, file: b.yaml}}}" },
+    { others: { "inc/c.yaml": "services: {c: {build: .}}", "b.yaml": "services: {b: {build: .}}" } },
+  );
+  assert.deepEqual(loadBakeFiles(input).value?.files, [".env", "inc/.env", "inc/c.yaml", "b.yaml"]);
 });
