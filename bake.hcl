@@ -1,5 +1,6 @@
-# llbake builds, packs and checks itself: `npm run demo`, or `node dist/cli.js` after `npm run build`.
-# Everything comes from this folder and the host's busybox, so no registry is needed. What is made lands in out/.
+# llbake builds, packs and checks itself: `npm run demo`, or `node dist/cli.js --allow fs.read=/bin` after
+# `npm run build`. Everything comes from this folder and the host's busybox, which lies outside of it and so takes the
+# grant; no registry is needed. What is made lands in out/.
 
 variable "VERSION" {
   description = "Version the package must carry"

@@ -6,10 +6,16 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const started = performance.now();
-const { status } = spawnSync(process.execPath, [join(root, "dist", "cli.js"), ...process.argv.slice(2)], {
-  cwd: root,
-  stdio: "inherit",
-});
+// The base is made of the host's busybox, which lies outside this folder: that takes a grant.
+const allow = `--allow=fs.read=${process.env.BUSYBOX_DIR || "/bin"}`;
+const { status } = spawnSync(
+  process.execPath,
+  [join(root, "dist", "cli.js"), allow, ...process.argv.slice(2)],
+  {
+    cwd: root,
+    stdio: "inherit",
+  },
+);
 if (status !== 0) process.exit(status ?? 1);
 
 const made = [

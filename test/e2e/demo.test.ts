@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { bake, bakeOk, busyboxDir, executedSteps, type Project, stepsOf, tempProject } from "../rig/bake.ts";
 
-const env = { BUSYBOX_DIR: busyboxDir };
+// With entitlements, as users run it: the flag is the one that the demo's script gives.
+const env = { BUSYBOX_DIR: busyboxDir, BUILDX_BAKE_ENTITLEMENTS_FS: "1" };
+const allow = `--allow=fs.read=${busyboxDir}`;
 
 /** What the demo's bake file reads, and no more: its outputs must not land in this repository. */
 const inputs = ["bake.hcl", "docker", "dist", "docs", "schemas", "README.md", "LICENSE", "package.json"];
@@ -16,19 +18,19 @@ test("the demo", async t => {
   project.copy(...inputs, "node_modules/koffi", "node_modules/@koromix");
 
   await t.test("builds, and the shared stage runs once", async () => {
-    const { stderr } = await bakeOk(["--progress=rawjson"], { ...project, env });
+    const { stderr } = await bakeOk([allow, "--progress=rawjson"], { ...project, env });
     const packed = executedSteps(stderr).filter(({ name }) => /RUN mkdir bin/.test(name));
     assert.equal(packed.length, 1);
   });
 
   await t.test("executes nothing the second time", async () => {
-    const { stderr } = await bakeOk(["--progress=rawjson"], { ...project, env });
+    const { stderr } = await bakeOk([allow, "--progress=rawjson"], { ...project, env });
     const executed = executedSteps(stderr).filter(({ name }) => /RUN|COPY|WORKDIR/.test(name));
     assert.deepEqual(executed, []);
   });
 
   await t.test("checks the package in a container", async () => {
-    const { stderr } = await bakeOk(["--progress=rawjson", "--no-cache", "test"], { ...project, env });
+    const { stderr } = await bakeOk([allow, "--progress=rawjson", "--no-cache", "test"], { ...project, env });
     const logs = stepsOf(stderr).map(step => step.log);
     assert.ok(
       logs.some(log => /\d\d+ files match their sums/.test(log)),
@@ -52,7 +54,7 @@ test("the demo", async t => {
   });
 
   await t.test("fails its check when the package carries another version", async () => {
-    const { exitCode, stderr } = await bake(["--progress=plain", "test"], {
+    const { exitCode, stderr } = await bake([allow, "--progress=plain", "test"], {
       ...project,
       env: { ...env, VERSION: "9.9.9" },
     });

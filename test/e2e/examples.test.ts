@@ -7,7 +7,9 @@ import { test } from "node:test";
 import { bakeOk, busyboxDir, executedSteps, type Project, stepsOf, tempProject } from "../rig/bake.ts";
 import { projectRoot } from "../rig/sourcetree.ts";
 
-const env = { BUSYBOX_DIR: busyboxDir };
+// With entitlements, as the READMEs have it.
+const env = { BUSYBOX_DIR: busyboxDir, BUILDX_BAKE_ENTITLEMENTS_FS: "1" };
+const allow = `--allow=fs.read=${busyboxDir}`;
 
 /** What each example has to show, by its folder. The folder "watch" is built once here; watching has its own test. */
 const checks: Readonly<Record<string, (project: Project) => void>> = {
@@ -57,9 +59,9 @@ test("every example has its check", () => {
 for (const [name, check] of Object.entries(checks)) {
   test(`the example ${name} gives what it promises, and is cached the second time`, async () => {
     using project = tempProject(`examples/${name}`);
-    await bakeOk(["--progress=plain"], { ...project, env });
+    await bakeOk([allow, "--progress=plain"], { ...project, env });
     check(project);
-    const again = await bakeOk(["--progress=rawjson"], { ...project, env });
+    const again = await bakeOk([allow, "--progress=rawjson"], { ...project, env });
     check(project);
     const executed = executedSteps(again.stderr).filter(step =>
       /RUN|COPY|PLEASE|STASH|install /.test(step.name),
