@@ -26,11 +26,15 @@ export async function runBuild(
   await allowDefinition(definition, { environment, flags, mode, signal });
   const plan = planFromDefinition(definition, environment);
   await using engine = await createEngine(flags, environment);
-  if (plan.calls.length === 0 || plan.requests.length > 0)
-    await buildPlan(plan, definition, { engine, flags, environment, mode, signal });
+  return await runPlan(plan, definition, { engine, flags, environment, mode, signal });
+}
+
+/** Builds what is to be built, then asks what is to be asked; gives the exit code. @throws BakeError */
+export async function runPlan(plan: BuildPlan, definition: Definition, run: BuildRun): Promise<number> {
+  if (plan.calls.length === 0 || plan.requests.length > 0) await buildPlan(plan, definition, run);
   if (plan.calls.length === 0) return exitCodes.ok;
   const { runCalls } = await import("./callrun.ts");
-  return runCalls(plan, definition, { engine, flags, environment, signal });
+  return runCalls(plan, definition, run);
 }
 
 /** Checks that the user grants what a definition asks for. @throws BakeError "entitlement-missing" */
@@ -64,14 +68,14 @@ export function planFromDefinition({ targets }: Definition, environment: Environ
 
 export interface BuildRun {
   readonly engine: Engine;
-  readonly flags: Pick<BakeFlags, "metadataFile">;
+  readonly flags: Pick<BakeFlags, "metadataFile" | "call" | "check">;
   readonly environment: Environment;
   readonly mode: ProgressMode;
   readonly signal: AbortSignal;
 }
 
 /** Builds a plan, showing progress on standard error. @throws BakeError */
-export async function buildPlan(
+async function buildPlan(
   plan: BuildPlan,
   { warnings }: Definition,
   { engine, flags, environment, mode, signal }: BuildRun,

@@ -9,7 +9,7 @@ import type { WatchInputs } from "../watch/inputs.ts";
 import { watch } from "../watch/watch.ts";
 import type { BakeFlags } from "./flags.ts";
 import { watchedBakeFiles } from "./bakefiles.ts";
-import { allowDefinition, buildPlan, planFromDefinition, progressMode } from "./buildrun.ts";
+import { allowDefinition, planFromDefinition, progressMode, runPlan } from "./buildrun.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition } from "./definition.ts";
 import { createEngine, rootPath } from "./engine.ts";
@@ -44,8 +44,8 @@ export async function runWatch(
         await run.watching(
           await inputsFromPlan(plan, bakeFiles, [...outputs, ...destinations(plan, cwd, flags)]),
         );
-        definitions = plan.requests.length;
-        await buildPlan(plan, definition, { engine, flags, environment, mode, signal: run.signal });
+        definitions = plan.linkable.length;
+        await runPlan(plan, definition, { engine, flags, environment, mode, signal: run.signal });
       },
       onError: error => stderr.write(renderDiagnostics(error.diagnostics, { color })),
       onIdle: () =>
