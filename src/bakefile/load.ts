@@ -91,6 +91,16 @@ export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
       continue;
     }
     const { value, diagnostics } = parseSource(source);
+    if (
+      byTrial &&
+      input.compose !== undefined &&
+      hasErrors(diagnostics) &&
+      /^services\s*:/m.test(source.text)
+    ) {
+      // Wrong as a bake file, too, and written as a Compose file: its problems as such are the ones that help.
+      composeFiles.push(source);
+      continue;
+    }
     problems.push(...diagnostics);
     if (value !== undefined) parsedFiles.push({ source, body: value });
   }

@@ -182,6 +182,12 @@ test("a file without a telling name is a Compose file when it reads as one", () 
   ]);
 });
 
+test("the problems of a Compose file without a telling name are those of Compose", () => {
+  assert.deepEqual(composeProblems({ "-": "services:\n  app: {build: {tag: x}}\n" }), [
+    '-:2:17 error: a build has no setting "tag" (did you mean "tags"?)',
+  ]);
+});
+
 test("contexts can be relative to the first file", () => {
   const files = {
     "sub/compose.yaml": "services: {app: {build: {context: ./c, additional_contexts: {l: ../l}}}}",
