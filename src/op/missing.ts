@@ -1,7 +1,9 @@
 // Why a path that a step reads is not there: an ignore file hides it, or the user meant another one.
+import { lstatSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { positionAt } from "../diagnostic/source.ts";
 import { nearestPath } from "../layer/nearest.ts";
+import { cleanPath, under } from "../layer/rootpath.ts";
 import { compileIgnore } from "../pattern/ignore.ts";
 import type { LocalTree } from "../snapshot/ref.ts";
 
@@ -18,10 +20,28 @@ export function explainMissing(error: unknown, paths: readonly string[], tree: S
     return error;
   if (error.diagnostics[0]?.hint !== undefined) return error;
   for (const path of paths) {
-    const hint = (tree.local && excludedHint(path, tree.local)) ?? nearHint(path, tree);
+    const hint = hintFor(path, tree);
     if (hint !== undefined) return new BakeError("file-missing", error.message, { cause: error, hint });
   }
   return error;
+}
+
+/** With an ignore file that allows a few paths only, every slip is ignored too: then what was meant comes first. */
+function hintFor(path: string, tree: SearchedTree): string | undefined {
+  const { root, local } = tree;
+  if (local === undefined) return nearHint(path, tree);
+  return exists(under(root, cleanPath(path)))
+    ? excludedHint(path, local)
+    : (nearHint(path, tree) ?? excludedHint(path, local));
+}
+
+function exists(absolute: string): boolean {
+  try {
+    return lstatSync(absolute, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // A part of the path is a file, or may not be entered.
+    return false;
+  }
 }
 
 function excludedHint(path: string, { excludePatterns, excludedAt }: LocalTree): string | undefined {

@@ -47,6 +47,21 @@ test("a path that nothing hides gets the nearest one, as it would be written", a
   );
 });
 
+test("a slip is told as such although the ignore file allows a few paths only", async () => {
+  using dir = tempDir();
+  await makeTree(dir.path, { "src/main.js": "", secret: "" });
+  const local = {
+    root: dir.path,
+    excludePatterns: ["*", "!src"],
+    includePatterns: [],
+    followPaths: undefined,
+  };
+  const tree = { root: dir.path, local };
+  assert.equal(hintOf(explainMissing(missing, ["/scr/main.js"], tree)), 'did you mean "src/main.js"?');
+  assert.match(hintOf(explainMissing(missing, ["/secret"], tree)) ?? "", /excluded by the pattern "\*"/);
+  assert.match(hintOf(explainMissing(missing, ["/unlike-anything"], tree)) ?? "", /excluded/);
+});
+
 test("other failures stay as they are", () => {
   const denied = new BakeError("file-denied", "no");
   const tree = { root: "/nowhere", local: undefined };
