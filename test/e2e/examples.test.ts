@@ -19,6 +19,11 @@ const checks: Readonly<Record<string, (project: Project) => void>> = {
     assert.equal(read("out/server/build-id"), read("out/client/build-id"));
     assert.equal(read("out/server/words"), "flour\nsalt\nwater\n");
   },
+  includes: ({ read }) => {
+    assert.equal(read("out/server/name"), "server\n");
+    assert.equal(read("out/client/name"), "client\n");
+    assert.equal(read("out/server/build-id"), read("out/client/build-id"));
+  },
   matrix: ({ read }) => {
     const pages = ["en/plain", "en/loud", "fr/plain", "fr/loud"].map(name => read(`out/${name}/page`));
     assert.deepEqual(pages, ["Hello\n", "HELLO\n", "Bonjour\n", "BONJOUR\n"]);

@@ -1,0 +1,5 @@
+# include=common.dockerfile
+RUN echo client > /name
+
+FROM scratch
+COPY --from=tools /build-id /name /
