@@ -32,6 +32,7 @@ import {
   type VertexNode,
   type VertexOptions,
 } from "./builder/vertex.ts";
+import { withEnv } from "./builder/environment.ts";
 import type { StateLike, StateValues } from "./builder/values.ts";
 import type { Definition } from "./definition.ts";
 import { decodeOp, encodeOp } from "./ops.ts";
@@ -325,18 +326,6 @@ function withPlatformOf(output: Output | undefined, values: StateValues): StateV
   return output?.platform === undefined
     ? values
     : { ...values, platform: normalizePlatform(output.platform) };
-}
-
-function withEnv(
-  env: ReadonlyMap<string, string>,
-  added: Readonly<Record<string, string>>,
-): ReadonlyMap<string, string> {
-  const next = new Map(env);
-  for (const [name, value] of Object.entries(added)) {
-    next.delete(name);
-    next.set(name, value);
-  }
-  return next;
 }
 
 function dirFrom(current: string, path: string): string {

@@ -49,6 +49,7 @@ export interface GlobalArgs {
 /** @throws BakeError at the ARG that cannot be expanded */
 export function computeGlobalArgs({ globalArgs }: FileStages, options: GlobalArgOptions): GlobalArgs {
   const values = predefined(options);
+  const environment: Environment = { get: name => values.get(name), keys: () => [...values.keys()] };
   const declared = new Set<string>();
   const notes = new Map<string, NotedArg>();
   for (const { line, declarations } of globalArgs) {
@@ -58,7 +59,7 @@ export function computeGlobalArgs({ globalArgs }: FileStages, options: GlobalArg
       let uses: ReadonlySet<string> = new Set();
       if (value === undefined && written !== undefined) {
         try {
-          const expansion = expandWord(written, environmentFromPairs(values), { escape: options.escape });
+          const expansion = expandWord(written, environment, { escape: options.escape });
           value = expansion.text;
           uses = expansion.matched;
         } catch (thrown) {

@@ -93,14 +93,23 @@ export function copyDraft(draft: ImageDraft): ImageDraft {
 /** Adds PATH when a config sets none; Windows leaves it to the system. */
 export function ensurePath(draft: ImageDraft, os: string): void {
   if (os !== "windows" && !draft.env.some(entry => nameOf(entry) === "PATH"))
-    draft.env.push(`PATH=${DEFAULT_PATH}`);
+    setEnv(draft, "PATH", DEFAULT_PATH);
 }
 
-/** Sets a variable at its place in the list, or at the end. */
-export function setEnv(draft: ImageDraft, name: string, value: string): void {
-  const at = draft.env.findIndex(entry => nameOf(entry) === name);
-  if (at < 0) draft.env.push(`${name}=${value}`);
-  else draft.env[at] = `${name}=${value}`;
+/** Places of names in lists of variables, so that long lists need no search. */
+const places = new WeakMap<readonly string[], Map<string, number>>();
+
+/** Sets a variable at its place in the list, or at the end. Nothing else changes such a list. */
+export function setEnv({ env }: ImageDraft, name: string, value: string): void {
+  let known = places.get(env);
+  if (known === undefined) {
+    // Of a name that stands twice the first counts.
+    known = new Map(env.map((entry, at) => [nameOf(entry), at] as const).reverse());
+    places.set(env, known);
+  }
+  const at = known.get(name) ?? env.length;
+  known.set(name, at);
+  env[at] = `${name}=${value}`;
 }
 
 export function nameOf(entry: string): string {

@@ -425,7 +425,7 @@ function inherit(stage: Stage): void {
   stage.draft = { ...copyDraft(base.draft), onBuild: [] };
   stage.paths = base.paths;
   stage.workdirSet = base.workdirSet;
-  stage.buildArgs = [...stage.buildArgs, ...base.buildArgs];
+  for (const argument of base.buildArgs) stage.buildArgs.push(argument);
 }
 
 /** A platform that was asked for overrules what the base image says. */

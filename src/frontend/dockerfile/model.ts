@@ -92,7 +92,7 @@ export interface Stage {
   resolved: boolean;
   triggersStarted: boolean;
   /** Every ARG in scope, in order. */
-  buildArgs: readonly BuildArg[];
+  readonly buildArgs: BuildArg[];
   /** Paths it reads of the main context, absolute. */
   readonly contextPaths: Set<string>;
   /** Paths others read of it, absolute; shared with the stage it builds on. */

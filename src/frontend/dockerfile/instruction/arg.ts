@@ -68,7 +68,7 @@ export const arg: InstructionKind = {
             });
           }
           stage.notes.used.add(name);
-          stage.buildArgs = [...stage.buildArgs, { name, value }];
+          stage.buildArgs.push({ name, value });
           history.push(value === undefined ? name : `${name}=${value}`);
         }
         addHistory(stage.draft, `ARG ${history.join(" ")}`, { layer: false, epoch: conversion.epoch });
