@@ -52,6 +52,8 @@ export interface ResolveOptions {
   readonly targets: readonly string[];
   /** Values of `--set`. */
   readonly overrides: readonly string[];
+  /** What a context stands for; default: local paths cleaned, without `cwd://`. */
+  readonly contextOf?: (context: string) => string;
 }
 
 /** More inheritance steps than this in a row are refused. */
@@ -92,6 +94,7 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
   }
 
   const grants: Grants[] = [];
+  const { contextOf = cleanContext } = options;
   const resolved = new Map<string, ResolvedTarget>();
   const reached = new Set<string>();
   for (const name of requested) {
@@ -100,7 +103,7 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
     for (const target of expanded.targets) {
       if (resolved.has(target)) continue;
       try {
-        resolved.set(target, resolveTarget(target, targets, groups, overrides, grants));
+        resolved.set(target, resolveTarget(target, targets, groups, overrides, grants, contextOf));
       } catch (thrown) {
         keep(thrown);
       }
@@ -112,7 +115,7 @@ function resolve(document: BakeDocument, options: ResolveOptions, diagnostics: D
     try {
       link(target.name, [], resolved, settled, (name, context, user) => {
         if (!targets.has(name)) throw unknownLink(user, context, name, targets, targets.get(user));
-        return resolveTarget(name, targets, groups, overrides, grants);
+        return resolveTarget(name, targets, groups, overrides, grants, contextOf);
       });
     } catch (thrown) {
       keep(thrown);
@@ -179,6 +182,7 @@ function resolveTarget(
   groups: ReadonlyMap<string, GroupDefinition>,
   overrides: Overrides,
   grants: Grants[],
+  contextOf: (context: string) => string,
 ): ResolvedTarget {
   const visited = new Map<string, TargetFields | undefined>();
   const unknown: Diagnostic[] = [];
@@ -223,7 +227,7 @@ function resolveTarget(
   return {
     ...rest,
     name,
-    context: cleanContext(found.context ?? definition?.defaultContext ?? "."),
+    context: contextOf(found.context ?? definition?.defaultContext ?? "."),
     dockerfile: found.dockerfile === undefined || found.dockerfile === "" ? "Dockerfile" : found.dockerfile,
     linked: false,
     range: definition?.range,

@@ -22,7 +22,16 @@ export interface Entitlements {
 export function missingEntitlements(
   targets: readonly BuildTarget[],
   granted: Entitlements,
-  { cwd, env }: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+  {
+    cwd,
+    env,
+    url = "",
+  }: {
+    readonly cwd: string;
+    readonly env: Readonly<Record<string, string>>;
+    /** Where the bake files came from. */
+    readonly url?: string | undefined;
+  },
 ): Entitlements {
   const devices = new Set<string>();
   let [networkHost, securityInsecure, ssh, localDelete] = [false, false, false, false];
@@ -40,7 +49,8 @@ export function missingEntitlements(
       localDelete ||= output.type === "local" && output.attrs["mode"] === "delete";
     ssh ||=
       target.ssh.some(({ paths }) => paths.length === 0) ||
-      (target.ssh.length === 0 && readsByGitSsh(target));
+      (target.ssh.length === 0 && isGitSsh(target.context)) ||
+      isGitSsh(url);
     for (const path of readPaths(target, env).map(path => resolve(cwd, path)))
       reads.set(resolvedPath(path), path);
     for (const path of writePaths(target).map(path => resolve(cwd, path)))
@@ -58,7 +68,7 @@ export function missingEntitlements(
   };
 }
 
-function readsByGitSsh({ context }: BuildTarget): boolean {
+function isGitSsh(context: string): boolean {
   return /^ssh:\/\//.test(context) || /^[\w.-]+@[\w.-]+:/.test(context);
 }
 

@@ -23,19 +23,19 @@ export async function runBake(
     if (flags.print === true) throw new BakeError("usage", "--print and --list cannot be used together");
     const { parseListRequest, printList } = await import("./listing.ts");
     const request = parseListRequest(listed);
-    const { document } = await loadDocument(flags, environment);
+    const { document } = await loadDocument(names, flags, context);
     environment.stdout.write(printList(request, document));
     return exitCodes.ok;
   }
   if (flags.explainVar !== undefined) {
     const { explainVariable } = await import("../bakefile/explain.ts");
-    const { document } = await loadDocument(flags, environment);
+    const { document } = await loadDocument(names, flags, context);
     environment.stdout.write(explainVariable(document, flags.explainVar));
     return exitCodes.ok;
   }
   if (flags.print === true) {
     const { printBake } = await import("../bakefile/print.ts");
-    const { resolved, warnings } = await loadDefinition(names, flags, environment);
+    const { resolved, warnings } = await loadDefinition(names, flags, context);
     environment.stderr.write(renderDiagnostics(warnings, { color: environment.color }));
     environment.stdout.write(printBake(resolved));
     return exitCodes.ok;

@@ -17,6 +17,16 @@ export async function readBakeFiles(
   return Promise.all(names.map(name => readBakeFile(name, environment)));
 }
 
+/** The named files beside a remote definition: `cwd://` ones are local, the others lie at the URL. */
+export function splitBakeFiles(
+  named: readonly string[],
+  environment: Environment,
+): { readonly remote: readonly string[]; readonly local: readonly string[] } {
+  const names = explicitNames(named, environment);
+  const isLocal = (name: string): boolean => name.startsWith("cwd://");
+  return { remote: names.filter(name => !isLocal(name)), local: names.filter(isLocal) };
+}
+
 /** The absolute paths a watcher looks at: the files themselves, or every name that would be found. */
 export function watchedBakeFiles(named: readonly string[], environment: Environment): readonly string[] {
   const explicit = explicitNames(named, environment);

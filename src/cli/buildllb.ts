@@ -17,7 +17,7 @@ import { readAll } from "./bakefiles.ts";
 import { progressMode } from "./buildrun.ts";
 import type { DefineCommand } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
-import { hostPlatform } from "./definition.ts";
+import { hostPlatform } from "./hostplatform.ts";
 import { createEngine, type EngineFlags } from "./engine.ts";
 import type { Environment } from "./environment.ts";
 

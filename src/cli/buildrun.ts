@@ -10,7 +10,8 @@ import { isTerminal } from "../progress/renderer.ts";
 import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
-import { type Definition, hostPlatform, loadDefinition } from "./definition.ts";
+import { type Definition, loadDefinition } from "./definition.ts";
+import { hostPlatform } from "./hostplatform.ts";
 import { createEngine } from "./engine.ts";
 import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
@@ -22,7 +23,7 @@ export async function runBuild(
   { environment, signal }: CommandContext,
 ): Promise<number> {
   const mode = progressMode(flags, environment);
-  const definition = await loadDefinition(names, flags, environment);
+  const definition = await loadDefinition(names, flags, { environment, signal });
   await allowDefinition(definition, { environment, flags, mode, signal });
   const plan = planFromDefinition(definition, environment);
   await using engine = await createEngine(flags, environment);
@@ -39,11 +40,11 @@ export async function runPlan(plan: BuildPlan, definition: Definition, run: Buil
 
 /** Checks that the user grants what a definition asks for. @throws BakeError "entitlement-missing" */
 export async function allowDefinition(
-  { targets, resolved: { grants } }: Definition,
+  { targets, url, resolved: { grants } }: Definition,
   { environment, flags, mode, signal }: Omit<BuildRun, "engine" | "flags"> & { readonly flags: BakeFlags },
 ): Promise<void> {
   await expectEntitlements(
-    { targets, allow: flags.allow, grants, isRemote: false, silent: mode === "rawjson" },
+    { targets, allow: flags.allow, grants, url, silent: mode === "rawjson" },
     environment,
     signal,
   );

@@ -54,7 +54,11 @@ export const defineContext: DefineCommand = (command, { environment, signal }, d
         import("../build/contexts.ts"),
       ]);
       const plan = planFromDefinition(
-        await loadDefinition(names, { file: [], set: [], var: [], allow: [], ...flags }, environment),
+        await loadDefinition(
+          names,
+          { file: [], set: [], var: [], allow: [], ...flags },
+          { environment, signal },
+        ),
         environment,
       );
       const session = sessionFromPlan(plan, {

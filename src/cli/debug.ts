@@ -49,7 +49,11 @@ export const defineDebugLlb: DefineCommand = (command, { environment, signal }, 
         import("../llb/dump.ts"),
       ]);
       const plan = planFromDefinition(
-        await loadDefinition(names, { file: [], set: [], var: [], allow: [], ...flags }, environment),
+        await loadDefinition(
+          names,
+          { file: [], set: [], var: [], allow: [], ...flags },
+          { environment, signal },
+        ),
         environment,
       );
       const session = sessionFromPlan(plan, {

@@ -1,27 +1,35 @@
 // From flags to the targets of a run: bake files read and evaluated, overrides applied, everything checked that can be
 // told without building.
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { isRemote } from "../bakefile/path.ts";
 import { loadComposeLanguage } from "../bakefile/compose/language.ts";
 import { type BakeDocument, loadBakeFiles, mayBeCompose } from "../bakefile/load.ts";
 import { parseBoolText } from "../bakefile/csv.ts";
 import { parsePolicy } from "../bakefile/entry.ts";
+import { remoteContext, remoteNamedContext, type RemoteTree } from "../bakefile/remote.ts";
 import { type ResolvedBake, resolveTargets } from "../bakefile/resolve.ts";
 import { checkTarget } from "../build/check.ts";
 import { type BuildTarget, buildTarget } from "../build/target.ts";
 import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import { type Platform, platformFromNode } from "../oci/platform.ts";
+import type { Source } from "../diagnostic/source.ts";
 import { isTerminal } from "../progress/renderer.ts";
 import type { BakeFlags } from "./flags.ts";
-import { readBakeFiles, readIfPresent } from "./bakefiles.ts";
+import { readBakeFiles, readIfPresent, splitBakeFiles } from "./bakefiles.ts";
 import { callFromFlags } from "./callflag.ts";
 import { checkEntitlements } from "./entitlements.ts";
+import type { CommandContext } from "./command.ts";
 import type { Environment } from "./environment.ts";
+import { hostPlatform } from "./hostplatform.ts";
+import { bakeArguments, definitionSecrets } from "./remotearguments.ts";
 
 export interface Definition {
   readonly resolved: ResolvedBake;
   readonly targets: readonly BuildTarget[];
+  /** Where the bake files came from; undefined when they are local. */
+  readonly url: string | undefined;
   readonly warnings: readonly Diagnostic[];
 }
 
@@ -29,14 +37,66 @@ export type DefinitionFlags = Partial<BakeFlags> & Pick<BakeFlags, "file" | "set
 
 /** The evaluated bake files. @throws BakeError with every problem found */
 export async function loadDocument(
+  words: readonly string[],
   flags: DefinitionFlags,
-  environment: Environment,
-): Promise<{ readonly document: BakeDocument; readonly warnings: readonly Diagnostic[] }> {
-  const files = await readBakeFiles(flags.file, environment);
+  { environment, signal }: CommandContext,
+): Promise<LoadedDocument> {
+  const { url, commandContext, targets } = bakeArguments(words);
+  const load = async (
+    files: readonly Source[],
+    readFile: (path: string) => string | undefined,
+    tree: RemoteTree | undefined,
+  ): Promise<LoadedDocument> => ({
+    ...(await evaluateFiles(files, { flags, environment, commandContext, readFile })),
+    targets,
+    url,
+    tree,
+  });
+  if (url === undefined)
+    return load(
+      await readBakeFiles(flags.file, environment),
+      path => readIfPresent(path, environment),
+      undefined,
+    );
+  const { readRemoteFiles } = await import("./remotedefinition.ts");
+  const { remote, local } = splitBakeFiles(flags.file, environment);
+  return readRemoteFiles(url, remote, { flags, environment, signal }, async ({ sources, readFile, tree }) =>
+    load(
+      [...sources, ...(local.length === 0 ? [] : await readBakeFiles(local, environment))],
+      path =>
+        path.startsWith("cwd://") ? readIfPresent(path.slice("cwd://".length), environment) : readFile(path),
+      tree,
+    ),
+  );
+}
+
+export interface LoadedDocument {
+  readonly document: BakeDocument;
+  readonly warnings: readonly Diagnostic[];
+  /** The words that name targets. */
+  readonly targets: readonly string[];
+  /** Where the bake files came from; undefined when they are local. */
+  readonly url: string | undefined;
+  /** What relative contexts are in; undefined for local folders. */
+  readonly tree: RemoteTree | undefined;
+}
+
+interface Evaluation {
+  readonly flags: DefinitionFlags;
+  readonly environment: Environment;
+  readonly commandContext: string;
+  readonly readFile: (path: string) => string | undefined;
+}
+
+async function evaluateFiles(
+  files: readonly Source[],
+  { flags, environment, commandContext, readFile }: Evaluation,
+): Promise<Pick<LoadedDocument, "document" | "warnings">> {
   const loaded = loadBakeFiles({
     files,
     compose: files.some(mayBeCompose) ? await loadComposeLanguage() : undefined,
-    readFile: path => readIfPresent(path, environment),
+    readFile,
+    commandContext,
     env: environment.env,
     vars: flags.var,
     hostPlatform: hostPlatform(environment),
@@ -48,23 +108,23 @@ export async function loadDocument(
 
 /** The targets of a run. @throws BakeError with every problem found */
 export async function loadDefinition(
-  names: readonly string[],
+  words: readonly string[],
   flags: DefinitionFlags,
-  environment: Environment,
+  context: CommandContext,
 ): Promise<Definition> {
-  const remote = names.find(name => isRemote(name));
-  if (remote !== undefined) {
-    throw new BakeError("not-supported", `bake files at a URL are not available yet: "${remote}"`, {
-      hint: "clone the repository and run bake in it",
-    });
-  }
+  const { environment } = context;
   checkEntitlements(flags.allow);
   const policies = policyOverrides(flags.policy ?? []);
   const overrides = [...flags.set, ...overridesFromFlags(flags), ...policies.overrides];
-  const { document, warnings } = await loadDocument(flags, environment);
-  const resolution = resolveTargets(document, { targets: names, overrides });
+  const { document, warnings, targets: names, url, tree } = await loadDocument(words, flags, context);
+  const resolution = resolveTargets(document, {
+    targets: names,
+    overrides,
+    ...(tree !== undefined && { contextOf: text => remoteContext(text, tree) }),
+  });
   const resolved = policies.disabled ? withoutPolicies(expectValue(resolution)) : expectValue(resolution);
-  const targets = [...resolved.targets.values()].map(buildTarget);
+  const local = [...resolved.targets.values()].map(buildTarget);
+  const targets = tree === undefined ? local : local.map(target => onRemote(target, tree, environment));
   const facts = {
     cwd: environment.cwd,
     env: environment.env,
@@ -72,12 +132,26 @@ export async function loadDefinition(
     platform: hostPlatform(environment),
   };
   for (const target of targets) checkTarget(target, facts);
-  return { resolved, targets, warnings: [...warnings, ...resolution.diagnostics] };
+  return { resolved, targets, url, warnings: [...warnings, ...resolution.diagnostics] };
 }
 
-/** The platform of this machine. */
-export function hostPlatform({ machine }: Environment): Platform {
-  return platformFromNode(machine.os, machine.arch);
+/** A target of a bake file with files around it at a URL. @throws BakeError "not-supported" */
+function onRemote(target: BuildTarget, tree: RemoteTree, { cwd, env }: Environment): BuildTarget {
+  const { name, context, dockerfile, dockerfileInline } = target;
+  const contexts = Object.fromEntries(
+    Object.entries(target.contexts).map(([key, value]) => [key, remoteNamedContext(value, tree)]),
+  );
+  // The Dockerfile that is meant lies in the repository; one of the same name here must not be taken for it.
+  const isAmbiguous = !isRemote(context) && !isRemote(dockerfile) && !dockerfile.startsWith("cwd://");
+  if (isAmbiguous && dockerfileInline === undefined && existsSync(resolve(cwd, context, dockerfile))) {
+    throw new BakeError(
+      "not-supported",
+      `target "${name}" has a local context, and its Dockerfile "${dockerfile}" would come from the URL`,
+      { hint: `write cwd://${dockerfile} to read the local one, or use a context of the URL` },
+    );
+  }
+  const secrets = isRemote(context) ? definitionSecrets(tree.url, context, env) : [];
+  return { ...target, contexts, secrets: [...target.secrets, ...secrets] };
 }
 
 function expectValue<T>({ value, diagnostics }: Diagnosed<T>): T {

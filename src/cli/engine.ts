@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Engine } from "../engine/engine.ts";
-import { hostPlatform } from "./definition.ts";
+import { hostPlatform } from "./hostplatform.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
 
 export interface EngineFlags {

@@ -63,8 +63,8 @@ export interface EntitlementRequest {
   readonly allow: readonly string[];
   /** What `--set` names. */
   readonly grants: Grants;
-  /** Whether the bake file came from a URL. */
-  readonly isRemote: boolean;
+  /** Where the bake files came from; undefined when they are local. */
+  readonly url: string | undefined;
   /** Never ask; for programs that read the output. */
   readonly silent: boolean;
 }
@@ -83,15 +83,15 @@ interface Need {
  * @throws BakeError "entitlement-missing" with the flags that grant it
  */
 export async function expectEntitlements(
-  { targets, allow, grants, isRemote, silent }: EntitlementRequest,
+  { targets, allow, grants, url, silent }: EntitlementRequest,
   environment: Environment,
   signal: AbortSignal,
 ): Promise<void> {
   const { cwd, env } = environment;
   const granted = grantedEntitlements(allow, grants, cwd);
-  const needs = needsOf(missingEntitlements(targets, granted, environment), cwd);
+  const needs = needsOf(missingEntitlements(targets, granted, { ...environment, url }), cwd);
   if (needs.length === 0) return;
-  if (needs.every(need => need.ofFileSystem) && !checksFileSystem(env, isRemote)) return;
+  if (needs.every(need => need.ofFileSystem) && !checksFileSystem(env, url !== undefined)) return;
   const flags = needs.map(({ flag }) => `--allow=${quoted(flag)}`).join(" ");
   const list = needs.map(({ what }) => what);
   if (!silent && isTerminal(environment.stdin) && isTerminal(environment.stderr)) {

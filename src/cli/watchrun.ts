@@ -5,6 +5,7 @@ import type { BuildPlan, WatchedInput } from "../build/requests.ts";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { renderDiagnostics } from "../diagnostic/render.ts";
 import { parseIgnoreFile } from "../frontend/dockerfile/dockerignore.ts";
+import { includedPaths } from "../frontend/dockerfile/include.ts";
 import type { WatchInputs } from "../watch/inputs.ts";
 import { watch } from "../watch/watch.ts";
 import type { BakeFlags } from "./flags.ts";
@@ -38,7 +39,7 @@ export async function runWatch(
       inputs: { contexts: [], files: bakeFiles, outputs },
       rebuild: async run => {
         if (run.changed.length > 0) say(`\n${changeLine(run.changed, cwd)}\n`);
-        const definition = await loadDefinition(names, flags, environment);
+        const definition = await loadDefinition(names, flags, { environment, signal: run.signal });
         await allowDefinition(definition, { environment, flags, mode, signal: run.signal });
         const plan = planFromDefinition(definition, environment);
         await run.watching(
@@ -73,8 +74,29 @@ async function inputsFromPlan(
     plan.inputs.flatMap(input => (input.kind === "context" ? [contextInput(input)] : [])),
   );
   const files = plan.inputs.flatMap(input => (input.kind === "file" ? [input.path] : []));
+  for (const input of plan.inputs)
+    if (input.kind === "context" && input.dockerfile !== undefined)
+      files.push(...(await includedFiles(input.dockerfile, input.path)));
   const ignoreFiles = contexts.map(({ path }) => join(path, ".dockerignore"));
   return { contexts, files: [...new Set([...bakeFiles, ...files, ...ignoreFiles])].sort(), outputs };
+}
+
+/** The places where a Dockerfile's includes are looked for, and those of files that are there. Absolute paths. */
+async function includedFiles(dockerfile: string, context: string): Promise<readonly string[]> {
+  const places = new Set<string>();
+  const todo = [dockerfile];
+  for (let file = todo.pop(); file !== undefined; file = todo.pop()) {
+    const text = await readFile(file, "utf8").catch(() => "");
+    for (const path of includedPaths(text)) {
+      for (const folder of [dirname(file), dirname(dockerfile), context]) {
+        const place = join(folder, path);
+        if (places.has(place)) continue;
+        places.add(place);
+        todo.push(place);
+      }
+    }
+  }
+  return [...places];
 }
 
 /** A context with the patterns that apply to it: the ignore file of its Dockerfile comes before its own. */

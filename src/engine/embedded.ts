@@ -1,5 +1,6 @@
 // The embedded engine: frontends, solver, worker and exporters in this process, over one state directory.
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { openDiskStore } from "../cache/disk.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -17,7 +18,14 @@ import { createPools } from "../solver/pools.ts";
 import { createSolver, type Outcome, type Solver } from "../solver/scheduler.ts";
 import { openWorker, type Worker } from "../worker/worker.ts";
 import { callFrontends } from "./call.ts";
-import type { Engine, LoweredRequest, SolveContext, SolveReport, SolveRequest } from "./engine.ts";
+import type {
+  Engine,
+  LoweredRequest,
+  ReadSolved,
+  SolveContext,
+  SolveReport,
+  SolveRequest,
+} from "./engine.ts";
 import { type ExportJob, exportAll } from "./exports.ts";
 import { solverEdges } from "./graph.ts";
 import { createFrontendHost } from "./host.ts";
@@ -60,6 +68,10 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
       await using run = createRun(await worker(), options, context);
       return await callFrontends(calls, requests, run.host, context.signal);
     },
+    read: async (definition, context, use) => {
+      await using run = createRun(await worker(), options, context);
+      return await run.read(definition, use);
+    },
     async [Symbol.asyncDispose]() {
       const open = await opened?.catch(() => undefined);
       await open?.[Symbol.asyncDispose]();
@@ -71,6 +83,7 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
 interface Run extends AsyncDisposable {
   readonly host: FrontendHost;
   solve(requests: readonly SolveRequest[]): Promise<readonly SolveReport[]>;
+  read: <T>(definition: Definition, use: (read: ReadSolved) => Promise<T> | T) => Promise<T>;
 }
 
 function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, signal }: SolveContext): Run {
@@ -120,6 +133,18 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
 
   return {
     host,
+    async read(definition, use) {
+      const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));
+      await using tree = outcome && (await openTree(resultOf(outcome), worker));
+      return await use(path => {
+        try {
+          return tree && readFileSync(resolveInRoot(tree.root, path, { followLast: true }));
+        } catch {
+          // No such file, or a folder.
+          return undefined;
+        }
+      });
+    },
     async solve(requests) {
       const lowered = await lowerRequests(requests, host, signal);
       ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));

@@ -72,9 +72,18 @@ export interface LoweredRequest {
   readonly ignoreFiles: readonly IgnoreFile[];
 }
 
+/** A file of a solved definition; undefined when there is none. `path` is slash-separated. */
+export type ReadSolved = (path: string) => Uint8Array | undefined;
+
 export interface Engine extends AsyncDisposable {
   /** Lowers all requests, linked ones in order. @throws BakeError */
   lower(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly LoweredRequest[]>;
+  /** Solves a definition and lends its files to `use`. @throws BakeError */
+  read<T>(
+    definition: Definition,
+    context: SolveContext,
+    use: (read: ReadSolved) => Promise<T> | T,
+  ): Promise<T>;
   /** Lowers, merges, solves and exports. Nothing is exported unless everything it needs succeeded. */
   solve(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly SolveReport[]>;
   /** Asks frontends; links of the questions name `requests`, which are lowered only then. @throws BakeError */

@@ -154,7 +154,7 @@ const MAGICS = [
 const TAR_MAGIC = { offset: 257, text: "ustar" };
 
 /** Whether bytes are a tar archive, perhaps compressed by bzip2, gzip or xz. */
-function isArchiveData(bytes: Uint8Array): boolean {
+export function isArchiveData(bytes: Uint8Array): boolean {
   if (MAGICS.some(magic => magic.every((byte, index) => bytes[index] === byte))) return true;
   const { offset, text } = TAR_MAGIC;
   return new TextDecoder("latin1").decode(bytes.subarray(offset, offset + text.length)) === text;
