@@ -93,6 +93,11 @@ export function mayInclude(text: string): boolean {
 
 const INCLUDE = /^#\s*include\s*=\s*(\S+)\s*$/;
 
+/** The paths of all lines that look like includes, for those who only watch the files. */
+export function includedPaths(text: string): readonly string[] {
+  return mayInclude(text) ? text.split("\n").flatMap(line => INCLUDE.exec(line)?.[1] ?? []) : [];
+}
+
 interface Include {
   readonly path: string;
   readonly line: number;

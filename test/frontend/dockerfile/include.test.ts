@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BakeError } from "../../../src/diagnostic/error.ts";
 import { positionAt } from "../../../src/diagnostic/source.ts";
+import { includedPaths } from "../../../src/frontend/dockerfile/include.ts";
 import { lower, lowerText } from "../host.ts";
 
 type Files = Readonly<Record<string, string>>;
@@ -121,6 +122,11 @@ test("an included file has the escape character of what includes it", async () =
   assert.deepEqual(joined.images[0]?.definition.def, plain.images[0]?.definition.def);
   const error = await problem({ "dockerfile/Dockerfile": main, "dockerfile/x": "# escape=\\\nRUN a\n" });
   assert.equal(where(error), "x:1");
+});
+
+test("a watcher learns of every include line", () => {
+  assert.deepEqual(includedPaths("# include=a\r\nFROM b\n#include = c/d\n# include=e f\n"), ["a", "c/d"]);
+  assert.deepEqual(includedPaths("FROM scratch\n"), []);
 });
 
 test("warnings point into the included file", async () => {
