@@ -66,12 +66,12 @@ export async function readRemoteFiles<T>(
       return use({ sources: chooseFiles(names, text, url), tree, readFile: text });
     });
 
-  if (parseGitReference(url) !== undefined) return fromTree(gitContext(url), { url, kind: "git" });
+  if (parseGitReference(url) !== undefined) return await fromTree(gitContext(url), { url, kind: "git" });
   const download = http(url, { filename: FILE, customName: `[internal] load bake file ${redactUrl(url)}` });
   const bytes = (await read(download, file => file(FILE))) ?? new Uint8Array();
   if (isArchiveData(bytes)) {
     const unpacked = scratch().file(copy(download, `/${FILE}`, "/", { attemptUnpack: true }));
-    return fromTree(unpacked, { url, kind: "archive" });
+    return await fromTree(unpacked, { url, kind: "archive" });
   }
   if (bytes.length > MAX_FILE_BYTES) {
     throw new BakeError(
@@ -80,7 +80,7 @@ export async function readRemoteFiles<T>(
     );
   }
   const source = { name: url, text: decode(redactUrl(url), bytes) };
-  return use({ sources: [source], tree: undefined, readFile: () => undefined });
+  return await use({ sources: [source], tree: undefined, readFile: () => undefined });
 }
 
 function chooseFiles(
