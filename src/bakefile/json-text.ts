@@ -86,6 +86,7 @@ export function parseJsonText(source: Source): JsonNode {
       blanks();
       while (text[at] !== "}") {
         blanks();
+        if (at >= text.length) throw wrong("the object is not closed", start);
         if (text[at] !== '"')
           throw wrong(`expected the name of a property in double quotes, found ${found()}`);
         const key = string();
@@ -94,6 +95,7 @@ export function parseJsonText(source: Source): JsonNode {
         at++;
         members.push({ key, value: node(depth + 1) });
         blanks();
+        if (at >= text.length) throw wrong("the object is not closed", start);
         if (text[at] === ",") {
           at++;
           blanks();
@@ -108,8 +110,10 @@ export function parseJsonText(source: Source): JsonNode {
       at++;
       blanks();
       while (text[at] !== "]") {
+        if (at >= text.length) throw wrong("the list is not closed", start);
         items.push(node(depth + 1));
         blanks();
+        if (at >= text.length) throw wrong("the list is not closed", start);
         if (text[at] === ",") {
           at++;
           blanks();

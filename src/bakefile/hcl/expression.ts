@@ -47,12 +47,7 @@ const MAX_FAILURES = 50;
 
 /** @throws BakeError "bake-evaluate" or "bake-schema" */
 export function evaluate(expression: Expression, scope: Scope, run: Evaluation, item?: Value): Value {
-  if (--run.budget < 0) {
-    throw new BakeError("bake-evaluate", "the bake files need too much work to evaluate", {
-      range: expression.range,
-      hint: "look for loops within loops or functions that call others many times",
-    });
-  }
+  spend(run, 1, expression.range);
   const go = (one: Expression): Value => evaluate(one, scope, run, item);
   switch (expression.kind) {
     case "literal":
@@ -107,6 +102,15 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
       return never;
     }
   }
+}
+
+function spend(run: Evaluation, steps: number, range: Range): void {
+  run.budget -= steps;
+  if (run.budget >= 0) return;
+  throw new BakeError("bake-evaluate", "the bake files need too much work to evaluate", {
+    range,
+    hint: "look for loops within loops or functions that call others many times",
+  });
 }
 
 /** The values of all items; when some fail, the problems of all of them. */
@@ -475,7 +479,7 @@ function call(
   });
   run.budget -= values.length;
   try {
-    return found.call(values, run.host);
+    return found.call(values, run.host, steps => spend(run, steps, range));
   } catch (thrown) {
     if (!(thrown instanceof BakeError) || thrown.diagnostics[0]?.range !== undefined) throw thrown;
     throw failAt(nameRange, `${name}(): ${thrown.message}`, thrown.diagnostics[0]?.hint);

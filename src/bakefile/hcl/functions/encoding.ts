@@ -1,11 +1,15 @@
 // Functions for encodings, digests, ids and paths.
 import { createHash, constants, privateDecrypt } from "node:crypto";
-import { argument, fail, param, textOf, type BakeFunction } from "./function.ts";
+import { bcryptHash } from "./bcrypt.ts";
+import { argument, fail, intOf, param, textOf, type BakeFunction } from "./function.ts";
 import { parseCsvRecords } from "../../csv.ts";
 import { valueFromJson, valueToJson } from "../../json-value.ts";
 import { cleanPath } from "../../path.ts";
-import { STRING, listValue, objectValue, stringValue } from "../value.ts";
+import { NUMBER, STRING, listValue, objectValue, stringValue } from "../value.ts";
 import { BakeError } from "../../../diagnostic/error.ts";
+
+/** Of bcrypt, as Go's. */
+const DEFAULT_COST = 10;
 
 const str = param("str", STRING);
 
@@ -46,7 +50,23 @@ function lastStep(path: string): string {
   return trimmed === "" ? "/" : trimmed.slice(trimmed.lastIndexOf("/") + 1);
 }
 
+/** Binary values have functions, but nothing in a bake file makes one. */
+function noBytes(): never {
+  throw fail("bake files have no binary values", "strlen() and substr() are for texts");
+}
+
 export const encodingFunctions: Readonly<Record<string, BakeFunction>> = {
+  bcrypt: {
+    params: [str],
+    variadic: param("cost", NUMBER),
+    call: (args, host, spend) => {
+      if (args.length > 2) throw fail("takes a text and a cost, nothing else");
+      const cost = args.length > 1 ? intOf(args, 1) : DEFAULT_COST;
+      return stringValue(bcryptHash(textOf(args, 0), cost, host.randomBytes(), spend));
+    },
+  },
+  byteslen: { params: [param("bytes")], call: noBytes },
+  bytesslice: { params: [param("bytes"), param("offset", NUMBER), param("length", NUMBER)], call: noBytes },
   base64encode: { params: [str], call: args => stringValue(Buffer.from(textOf(args, 0)).toString("base64")) },
   base64decode: {
     params: [str],

@@ -15,8 +15,11 @@ export interface BakeFunction {
   /** Takes all further arguments. */
   readonly variadic?: Parameter;
   /** Arguments are converted to the parameters' types before. @throws BakeError "bake-evaluate" */
-  readonly call: (args: readonly Value[], host: FunctionHost) => Value;
+  readonly call: (args: readonly Value[], host: FunctionHost, spend: Spend) => Value;
 }
+
+/** Takes steps from what all bake files together may use. @throws BakeError when nothing is left */
+export type Spend = (steps: number) => void;
 
 /** What functions need from outside: the language itself reads no clock, no chance and no environment. */
 export interface FunctionHost {

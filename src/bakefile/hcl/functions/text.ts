@@ -12,7 +12,7 @@ import {
   type Value,
 } from "../value.ts";
 import { numberFromInt } from "../number.ts";
-import { compileRegex, expandReplacement } from "./regex.ts";
+import { expandReplacement, findAllRegex, findRegex, type Found } from "./regex.ts";
 
 const str = param("str", STRING);
 
@@ -145,50 +145,44 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
   },
   regex: {
     params: [param("pattern", STRING), param("string", STRING)],
-    call: args => {
-      const found = compileRegex(textOf(args, 0), "u").exec(textOf(args, 1));
-      if (found === null)
+    call: (args, _host, spend) => {
+      const found = findRegex(textOf(args, 0), textOf(args, 1), spend);
+      if (found === undefined)
         throw fail("the pattern does not match the text", "use regexall() for any number of matches");
       return matchValue(found);
     },
   },
   regexall: {
     params: [param("pattern", STRING), param("string", STRING)],
-    call: args => {
-      const found = [...textOf(args, 1).matchAll(compileRegex(textOf(args, 0), "gu"))].map(matchValue);
-      return tupleValue(found);
-    },
+    call: (args, _host, spend) =>
+      tupleValue([...findAllRegex(textOf(args, 0), textOf(args, 1), spend)].map(matchValue)),
   },
   regex_replace: {
     params: [str, param("pattern", STRING), param("replace", STRING)],
-    call: args => {
-      const pattern = compileRegex(textOf(args, 1), "gu");
+    call: (args, _host, spend) => {
+      const text = textOf(args, 0);
       const template = textOf(args, 2);
-      let matchEnd = -1;
-      return bounded(
-        textOf(args, 0).replace(pattern, (...parts: unknown[]) => {
-          const at = parts.find(part => typeof part === "number") ?? 0;
-          // Go skips an empty match right after another match.
-          if (parts[0] === "" && at === matchEnd) return "";
-          matchEnd = at + String(parts[0]).length;
-          const last = parts[parts.length - 1];
-          const named =
-            typeof last === "object" && last !== null ? (last as Record<string, string | undefined>) : {};
-          const groups = parts.filter((part, i) => i === 0 || typeof part === "string" || part === undefined);
-          return expandReplacement(template, groups.map(String), named);
-        }),
-      );
+      let out = "";
+      let at = 0;
+      for (const found of findAllRegex(textOf(args, 1), text, spend)) {
+        out += text.slice(at, found.start) + expandReplacement(template, found);
+        at = found.end;
+        if (out.length > MAX_TEXT) break;
+      }
+      return bounded(out + text.slice(at));
     },
   },
 };
 
 /** The whole match without groups, a list for unnamed groups, an object for named ones. */
-function matchValue(found: RegExpExecArray | RegExpMatchArray): Value {
+function matchValue({ groups, names }: Found): Value {
   const text = (part: string | undefined): Value =>
     part === undefined ? { kind: "null", type: STRING } : stringValue(part);
-  if (found.groups !== undefined) {
-    return objectValue(Object.entries(found.groups).map(([name, part]) => [name, text(part)] as const));
+  if (names.some(name => name !== undefined)) {
+    return objectValue(
+      names.flatMap((name, i) => (name === undefined ? [] : [[name, text(groups[i])] as const])),
+    );
   }
-  if (found.length === 1) return text(found[0]);
-  return tupleValue(found.slice(1).map(text));
+  if (groups.length === 1) return text(groups[0]);
+  return tupleValue(groups.slice(1).map(text));
 }
