@@ -80,8 +80,9 @@ function keyParts({ op, platform }: BoundVertex<"exec">): readonly KeyPart[] {
   });
   return [
     part("command", meta?.args ?? [], shownCommand(meta?.args ?? [])),
-    ...(meta?.env ?? []).map((entry, index) =>
-      part(`env ${entry.slice(0, Math.max(entry.indexOf("="), 0))}`, [index, entry]),
+    // Build arguments are among them. Their order is that of the parts.
+    ...(meta?.env ?? []).map(entry =>
+      part(`variable ${JSON.stringify(entry.slice(0, Math.max(entry.indexOf("="), 0)))}`, entry),
     ),
     part("working directory", meta?.cwd ?? "", meta?.cwd ?? ""),
     part("user", meta?.user ?? "", meta?.user ?? ""),
@@ -91,8 +92,16 @@ function keyParts({ op, platform }: BoundVertex<"exec">): readonly KeyPart[] {
     part("host name", [meta?.hostname, meta?.extraHosts.map(({ host }) => host)]),
     part("limits", [meta?.ulimits, meta?.cgroupParent, meta?.validExitCodes]),
     // Which secret is asked for matters, its value must not be known here.
-    part("mounts", [mounts.map(mountKey), secretEnv, cdiDevices]),
+    ...mounts.map(mount => part(mountLabel(mount), mountKey(mount))),
+    ...secretEnv.map(secret => part(`secret ${JSON.stringify(secret.id)}`, secret)),
+    ...(cdiDevices.length > 0 ? [part("devices", cdiDevices)] : []),
   ];
+}
+
+function mountLabel({ type, dest, secret, ssh }: Mount): string {
+  if (type === "secret") return `secret ${JSON.stringify(secret?.id ?? "")}`;
+  if (type === "ssh") return `ssh agent ${JSON.stringify(ssh?.id ?? "")}`;
+  return `mount ${JSON.stringify(dest)}`;
 }
 
 /** A mount without its selector (keyed with the input) and without names of caches, which are not part of the result. */

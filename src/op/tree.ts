@@ -86,15 +86,24 @@ async function contentKeyOf(
   if (tree === undefined) return { digest: digestOf("scratch") };
   const { local } = tree;
   try {
-    return local === undefined
-      ? await hashPaths(tree.root, selectors, undefined, { signal })
-      : await hashPaths(tree.root, selectors, local, {
-          signal,
-          resetOwner: true,
-          statCache: await worker.statCache(),
-        });
+    const { digest, parts } =
+      local === undefined
+        ? await hashPaths(tree.root, selectors, undefined, { signal })
+        : await hashPaths(tree.root, selectors, local, {
+            signal,
+            resetOwner: true,
+            statCache: await worker.statCache(),
+          });
+    return { digest, parts: parts.map(({ label, value }) => ({ label: partLabel(label), value })) };
   } catch (error) {
     const paths = selectors.flatMap(({ path, requiredPaths = [] }) => [path, ...requiredPaths]);
     throw explainMissing(error, paths, tree);
   }
+}
+
+/** What explanations call a piece of a tree: a file, or the files of a folder too large to be told one by one. */
+function partLabel(path: string): string {
+  return path.length > 1 && path.endsWith("/")
+    ? `folder ${JSON.stringify(path.slice(0, -1))}`
+    : `file ${JSON.stringify(path)}`;
 }

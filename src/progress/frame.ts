@@ -92,7 +92,8 @@ function stepLines(step: Step, logLines: number, { columns, now, color }: FrameO
   const moving = [...step.parts.values()].filter(part => !part.done).at(-1);
   const amount = step.state === "running" && moving !== undefined ? formatAmount(moving) : "";
   const right = `${amount.trim()}${amount === "" ? "" : " "}${timer}`;
-  const left = fit(`${word}${safeLine(step.name, { color: false })}`, columns - right.length - 4);
+  const because = step.reason === undefined ? "" : `  because ${step.reason}`;
+  const left = fit(`${word}${safeLine(step.name + because, { color: false })}`, columns - right.length - 4);
   const gap = " ".repeat(Math.max(1, columns - 3 - width(left) - right.length));
   const lines = [`${paint(style, icon)} ${left}${right === "" ? "" : gap + right}`];
   for (const { text } of logLines > 0 ? step.tail.slice(-logLines) : []) {

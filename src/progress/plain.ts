@@ -45,6 +45,7 @@ export function createPlainPrinter(
   const numbers = new Map<StepId, number>();
   const pending = new Map<StepId, Pending>();
   const dirty = new Set<StepId>();
+  const explained = new Set<StepId>();
   const printedParts = new Map<string, { readonly at: number; readonly current: number }>();
   let turn: Step | undefined;
   let first = true;
@@ -69,6 +70,10 @@ export function createPlainPrinter(
       if (!first) write("\n");
       first = false;
       line(safeLine(step.name, { color: false }));
+    }
+    if (step.reason !== undefined && !explained.has(step.id)) {
+      explained.add(step.id);
+      line(`because ${safeLine(step.reason, { color: false })}`);
     }
     for (const part of entry.parts.values()) {
       const key = `${step.id} ${part.name}`;

@@ -48,6 +48,8 @@ function statusOf(event: ProgressEvent, step: Step | undefined, part: Part | und
           },
         ],
       };
+    case "reason":
+      return step === undefined || !event.notable ? undefined : { vertexes: [vertexOf(step)] };
     case "step":
     case "started":
     case "cached":
@@ -79,6 +81,8 @@ function vertexOf(step: Step): object {
     ...(step.endedAt !== undefined && { completed: time(step.endedAt) }),
     ...(step.state === "cached" && { cached: true }),
     ...(error !== undefined && { error }),
+    // Not of that format: readers of it pass over what they do not know.
+    ...(step.reason !== undefined && { reason: step.reason }),
   };
 }
 

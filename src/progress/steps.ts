@@ -36,6 +36,8 @@ export interface Step {
   startedAt: number | undefined;
   endedAt: number | undefined;
   message: string | undefined;
+  /** Why it runs; only what is worth telling. */
+  reason: string | undefined;
   readonly parts: Map<string, Part>;
   /** The last lines of output. */
   readonly tail: LogLine[];
@@ -110,6 +112,7 @@ export function createSteps({ showTargets = false }: StepsOptions = {}): Steps {
         startedAt: undefined,
         endedAt: undefined,
         message: undefined,
+        reason: undefined,
         parts: new Map(),
         tail: [],
         lineCount: 0,
@@ -124,6 +127,9 @@ export function createSteps({ showTargets = false }: StepsOptions = {}): Steps {
         step.state = "running";
         step.startedAt ??= event.at;
         step.endedAt = undefined;
+        return { step, lines: [] };
+      case "reason":
+        if (event.notable) step.reason = event.text;
         return { step, lines: [] };
       case "cached":
       case "done":

@@ -12,8 +12,19 @@ export interface ExplainRequest<R> {
   readonly previous: () => Promise<readonly StoredPart[] | undefined>;
 }
 
+export interface Reason {
+  readonly kind: "new" | "changed" | "lost" | "forced" | "volatile" | "doubt";
+  /** To be read after "because". */
+  readonly text: string;
+}
+
 /** How many changed parts a reason names. */
 const NAMED = 3;
+
+/** How many characters of a value a reason shows. */
+const SHOWN_LENGTH = 60;
+
+const NEW = "it was not built before";
 
 const OTHER_REASONS = {
   forced: "the cache is switched off for this step",
@@ -23,18 +34,27 @@ const OTHER_REASONS = {
 } as const;
 
 /** The reason of an execution. Never throws by itself. */
-export async function reasonToExecute<R>({ run, inputs, previous }: ExplainRequest<R>): Promise<string> {
-  if (run.because !== undefined) return OTHER_REASONS[run.because];
-  return explainParts(await previous(), partsOf(run.keying), inputs);
+export async function reasonToExecute<R>({ run, inputs, previous }: ExplainRequest<R>): Promise<Reason> {
+  if (run.because !== undefined) return { kind: run.because, text: OTHER_REASONS[run.because] };
+  const text = explainParts(await previous(), partsOf(run.keying), inputs);
+  return { kind: text === NEW ? "new" : text === OTHER_REASONS.lost ? "lost" : "changed", text };
 }
 
-/** Compares the parts of this run with those of an earlier one (undefined when there was none). */
+/** Whether a reason tells more than what is so in every build or was asked for. */
+export function isNotable({ kind }: Reason): boolean {
+  return kind === "changed" || kind === "lost" || kind === "doubt";
+}
+
+/**
+ * Compares the parts of this run with those of an earlier one (undefined when there was none). Labels that end in a
+ * quoted name, such as `file "a.txt"`, are told together.
+ */
 export function explainParts(
   before: readonly StoredPart[] | undefined,
   now: readonly KeyPart[],
   inputs: readonly string[],
 ): string {
-  if (before === undefined || before.length === 0) return "it was not built before";
+  if (before === undefined || before.length === 0) return NEW;
   const changes = compareParts(
     before.filter(part => part.label !== FORCED_LABEL),
     now.map(storedPart),
@@ -42,10 +62,36 @@ export function explainParts(
   // An input rebuilt with the same content changes its id alone; the pieces of its content say more than its digest.
   const pieces = changes.filter(change => inputOf(change.label) === undefined);
   const chosen = pieces.length > 0 ? pieces : changes;
-  const sentences = [...new Set(chosen.map(change => sentence(change, inputs)))];
-  if (sentences.length === 0) return "its result is no longer in the cache";
-  const more = sentences.length - NAMED;
-  return sentences.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  if (chosen.length === 0) return OTHER_REASONS.lost;
+  const facts = new Map(
+    chosen.map(change => [JSON.stringify(factOf(change, inputs)), factOf(change, inputs)]),
+  );
+  const named = [...facts.values()].slice(0, NAMED);
+  const more = facts.size - named.length;
+  return groupFacts(named).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** A change in words: what it is, its quoted name when there may be several of its kind, and what happened. */
+interface Fact {
+  readonly noun: string;
+  readonly name: string | undefined;
+  readonly verb: string;
+}
+
+/** One clause for all things of a kind to which the same happened, in the order of the first of them. */
+function groupFacts(facts: readonly Fact[]): readonly string[] {
+  const groups = new Map<string, Fact[]>();
+  for (const fact of facts) {
+    const key = JSON.stringify([fact.noun, fact.name === undefined, fact.verb]);
+    groups.set(key, [...(groups.get(key) ?? []), fact]);
+  }
+  return [...groups.values()].map(group => {
+    const names = group.flatMap(({ name }) => name ?? []);
+    const { noun, verb } = group[0] ?? { noun: "", verb: "" };
+    return [names.length > 1 ? `${noun}s` : noun, names.join(", "), verb]
+      .filter(word => word !== "")
+      .join(" ");
+  });
 }
 
 interface PartChange {
@@ -109,12 +155,21 @@ function shown<K extends "from" | "to">(
     : ({ [key]: first.shown } as { readonly [P in K]?: string });
 }
 
-function sentence({ label, change, from, to }: PartChange, inputs: readonly string[]): string {
+function factOf({ label, change, from, to }: PartChange, inputs: readonly string[]): Fact {
   const input = inputOf(label);
-  if (input !== undefined) return `input ${JSON.stringify(inputs[input] ?? String(input))} changed`;
-  if (change === "changed" && from !== undefined && to !== undefined && from !== to)
-    return `${label} changed from ${JSON.stringify(from)} to ${JSON.stringify(to)}`;
-  return `${label} ${change}`;
+  if (input !== undefined)
+    return { noun: "input", name: JSON.stringify(inputs[input] ?? String(input)), verb: "changed" };
+  const [, noun = label, name] = /^(.*?) (".*")$/.exec(label) ?? [];
+  const [before, after] = [abridged(from), abridged(to)];
+  const differ = change === "changed" && before !== undefined && after !== undefined && before !== after;
+  return { noun, name, verb: differ ? `changed from ${before} to ${after}` : change };
+}
+
+/** A value short enough to be read in a line: digests cut, line ends and the rest of long texts left out. */
+function abridged(shown: string | undefined): string | undefined {
+  if (shown === undefined) return undefined;
+  const text = shown.replace(/sha256:([0-9a-f]{12})[0-9a-f]{52}/g, "sha256:$1").replace(/\s+/g, " ");
+  return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
 }
 
 /** The number of the input a label speaks of. */

@@ -5,7 +5,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Emit } from "../progress/event.ts";
 import { announceCached } from "./announce.ts";
 import { identityOf, isIdle, recordOf, resultsOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
-import { reasonToExecute } from "./explain.ts";
+import { isNotable, reasonToExecute } from "./explain.ts";
 import {
   createGraph,
   keyedInputs,
@@ -448,7 +448,10 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       emit({ type: "started", id, at: clock.now() });
       const names = vertex.inputs.map(input => input.vertex.name);
       const explained = reasonToExecute({ run, inputs: names, previous: () => hints.previousParts(vertex) });
-      const noted = explained.then(reason => void (node.reason = reason));
+      const noted = explained.then(reason => {
+        node.reason = reason.text;
+        emit({ type: "reason", id, text: reason.text, notable: isNotable(reason) });
+      });
       const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
       let results: readonly (R | undefined)[];
       try {

@@ -40,6 +40,38 @@ const rows: readonly Row[] = [
     [["x", "1"], ...[1, 2, 3, 4, 5].map(i => [`file ${i}`, "1"] as const)],
     "file 1 added, file 2 added, file 3 added and 2 more",
   ],
+  [
+    "files of the same fate",
+    [
+      ['file "a"', "1"],
+      ['file "b"', "1"],
+      ['file "gone"', "1"],
+    ],
+    [
+      ['file "a"', "2"],
+      ['file "b"', "2"],
+      ['file "new"', "1"],
+    ],
+    'files "a", "b" changed, file "new" added and 1 more',
+  ],
+  [
+    "another base image",
+    [["base image", "1", `alpine@sha256:${"a".repeat(64)}`]],
+    [["base image", "2", `alpine@sha256:${"b".repeat(64)}`]],
+    'base image changed from "alpine@sha256:aaaaaaaaaaaa" to "alpine@sha256:bbbbbbbbbbbb"',
+  ],
+  [
+    "commands over several lines",
+    [["command", "1", "make\n  all"]],
+    [["command", "2", "make"]],
+    'command changed from "make all" to "make"',
+  ],
+  [
+    "long values that differ only where they are cut",
+    [["command", "1", `${"x".repeat(80)}1`]],
+    [["command", "2", `${"x".repeat(80)}2`]],
+    "command changed",
+  ],
   ["nothing changed", [["command", "1"]], [["command", "1"]], "its result is no longer in the cache"],
   [
     "one of several with the same label",

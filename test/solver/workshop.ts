@@ -158,7 +158,9 @@ export function createWorkshop(): Workshop {
       const ids = new Set(
         events.flatMap(event => (event.type === "step" && event.name === name ? [event.id] : [])),
       );
-      return events.flatMap(event => (event.type !== "warning" && ids.has(event.id) ? [event.type] : []));
+      return events.flatMap(event =>
+        event.type !== "warning" && event.type !== "reason" && ids.has(event.id) ? [event.type] : [],
+      );
     },
   };
   return workshop;
