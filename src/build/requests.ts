@@ -9,6 +9,7 @@ import { didYouMean } from "../diagnostic/suggest.ts";
 import type { CallRequest, FrontendWork, SolveRequest } from "../engine/engine.ts";
 import { requestsNeededBy } from "../engine/links.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
+import { archiveFolder } from "./archivefolder.ts";
 import { createLocalDirs, type LocalDirs, sessionIdOf } from "./localdirs.ts";
 import { frontendOptions, platformsOf } from "./options.ts";
 import { checkStdout, exportsFromTarget } from "./outputs.ts";
@@ -63,6 +64,7 @@ export function requestsFromTargets(targets: readonly BuildTarget[], facts: Buil
         buildPlatform: facts.platform,
       },
       links: lent.links,
+      ...(Object.keys(lent.inputs).length > 0 && { inputs: lent.inputs }),
     };
     if (method !== undefined)
       calls.push({ name: target.name, method, work, dockerfile: dockerfileName(target, facts) });
@@ -121,6 +123,7 @@ function dockerfileName({ context, dockerfile, dockerfileInline }: BuildTarget, 
 interface Lent {
   readonly options: Readonly<Record<string, string>>;
   readonly links: Readonly<Record<string, string>>;
+  readonly inputs: NonNullable<FrontendWork["inputs"]>;
   readonly sessionId: string;
 }
 
@@ -132,9 +135,12 @@ interface LendContext extends BuildFacts {
 function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget>, lend: LendContext): Lent {
   const options: Record<string, string> = {};
   const links: Record<string, string> = {};
+  const inputs: Record<string, NonNullable<FrontendWork["inputs"]>[string]> = {};
   let sessionId: string;
   if (isRemote(target.context)) {
-    options["context"] = target.context;
+    const folder = archiveFolder(target.context, lend.platform);
+    if (folder === undefined) options["context"] = target.context;
+    else Object.assign(inputs, { context: folder, dockerfile: folder });
     options["filename"] = target.dockerfile;
     sessionId = sessionIdOf("files", target.context);
     if (target.dockerfileInline !== undefined) lendInline(target.dockerfileInline, options, lend);
@@ -162,6 +168,7 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
   }
   for (const [name, value] of Object.entries(target.contexts)) {
     const key = `context:${name}`;
+    const archive = archiveFolder(value, lend.platform);
     const linked = value.startsWith("target:") ? byName.get(value.slice("target:".length)) : undefined;
     if (value.startsWith("target:")) {
       if (linked === undefined)
@@ -175,6 +182,9 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
       else
         for (const platform of platforms)
           options[`${key}::${formatPlatform(platform)}`] = `input:${value}::${formatPlatform(platform)}`;
+    } else if (archive !== undefined) {
+      inputs[value] = archive;
+      options[key] = `input:${value}`;
     } else if (isRemote(value) || value.startsWith("docker-image://")) {
       options[key] = value;
     } else if (value.startsWith("oci-layout://")) {
@@ -192,7 +202,7 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
       lend.inputs.push({ kind: "context", path: dir });
     }
   }
-  return { options, links, sessionId };
+  return { options, links, inputs, sessionId };
 }
 
 function lendInline(text: string, options: Record<string, string>, { locals }: LendContext): void {

@@ -31,7 +31,9 @@ async function callOne(
     throw new BakeError("not-supported", `the frontend "${work.frontend}" cannot answer "${method}"`);
   // The list of targets is told by the text alone.
   const inputs =
-    method === "targets" ? {} : await inputsFromLinks(Object.entries(work.links), requests, host, signal);
+    method === "targets"
+      ? { ...work.inputs }
+      : { ...work.inputs, ...(await inputsFromLinks(Object.entries(work.links), requests, host, signal)) };
   const answer = await frontend.call({ ...work.request, inputs }, host, signal, method);
   return { name, answer };
 }

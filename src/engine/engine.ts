@@ -1,7 +1,7 @@
 // The engine: takes frontend requests, gives exported results. Embedded or remote behind one interface.
 import type { ExportReport, ExportRequest } from "../exporter/exporter.ts";
 import type { CallAnswer, CallMethod } from "../frontend/answer.ts";
-import type { FrontendRequest, IgnoreFile } from "../frontend/frontend.ts";
+import type { FrontendInput, FrontendRequest, IgnoreFile } from "../frontend/frontend.ts";
 import type { Definition } from "../llb/definition.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
@@ -24,6 +24,8 @@ export interface FrontendWork {
   readonly frontend: string;
   readonly request: Omit<FrontendRequest, "inputs">;
   readonly links: Readonly<Record<string, string>>;
+  /** Further inputs of the frontend, such as a folder of an archive. */
+  readonly inputs?: Readonly<Record<string, FrontendInput>>;
 }
 
 export type SolveWork =

@@ -49,6 +49,7 @@ async function lowerOne(
     return { name, images: [{ platform, definition, config }], warnings: [], ignoreFiles: [] };
   }
   const inputs: Record<string, FrontendInput> = {};
+  Object.assign(inputs, work.inputs);
   for (const [key, linked] of Object.entries(work.links))
     Object.assign(inputs, inputsFrom(key, await lowered(linked)));
   const frontend = await loadFrontend(work.frontend);
