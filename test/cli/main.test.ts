@@ -143,7 +143,6 @@ test("wrong usage ends with 2 and says what was meant", async () => {
     ],
     [["-f", ".", "--print"], /is a folder/],
     [["defualt", "--print"], /did you mean "default"\?/],
-    [["https://github.com/a/b.git", "--print"], /not available yet/],
     [["debug"], /"bake -- debug"/],
   ];
   for (const [args, message] of cases) {
