@@ -20,6 +20,7 @@ export const codes = {
   "file-denied": { exit: 1, text: "a file or folder that the build needs may not be read or written" },
   "file-operation": { exit: 1, text: "a file operation of a step failed" },
   "step-failed": { exit: 1, text: "a command in a step ended with a failure" },
+  "cache-miss": { exit: 1, text: "a step had to be in the cache and is not" },
   "runtime-missing": { exit: 1, text: "no OCI runtime can be used" },
   "runtime-failed": { exit: 1, text: "the OCI runtime could not start a container" },
   "mount-failed": { exit: 1, text: "a file system could not be mounted" },

@@ -55,6 +55,8 @@ export interface Node<R> {
 
 export interface Graph<R> {
   node(digest: Digest): Node<R> | undefined;
+  /** Every node, inputs before users. */
+  all(): readonly Node<R>[];
   /** Adds what is missing below `edges`; returns the new nodes, inputs before users. */
   add(edges: readonly Edge<R>[]): readonly Node<R>[];
 }
@@ -63,6 +65,7 @@ export function createGraph<R>(): Graph<R> {
   const nodes = new Map<Digest, Node<R>>();
   return {
     node: digest => nodes.get(digest),
+    all: () => [...nodes.values()],
     add(edges) {
       const before = nodes.size;
       const order = walk(nodes, edges);

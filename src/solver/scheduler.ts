@@ -19,6 +19,7 @@ import { createHints } from "./hints.ts";
 import type { CacheKey, CacheRecord, CacheStore, Clock, ContentKey, Edge, OpContext, Release } from "./op.ts";
 import type { Pools } from "./pools.ts";
 import { createSignalHub } from "./signalhub.ts";
+import { verdictOf, type StepVerdict } from "./verdict.ts";
 
 export interface SolveOptions<R> {
   readonly store: CacheStore<R>;
@@ -32,6 +33,11 @@ export interface SolveOptions<R> {
   readonly nonce: string;
   /** Go on with what does not depend on a failed step. Default false. */
   readonly keepGoing?: boolean;
+  /**
+   * Whether steps may execute now; those that may not fail with "cache-miss" and their reason. Steps that read something
+   * anew in every build always may. Default: always.
+   */
+  readonly mayExecute?: () => boolean;
   /** Names of the targets that want a vertex, for "step" events. */
   readonly targetsOf?: (vertex: Digest) => readonly string[];
 }
@@ -49,6 +55,8 @@ export interface Solver<R> extends AsyncDisposable {
   solveEach(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly Outcome<R>[]>;
   /** Why a vertex was executed, in a line; undefined when it was not. */
   reasonOf(vertex: Digest): string | undefined;
+  /** What has become of every step so far, inputs before users. */
+  verdicts(): readonly StepVerdict[];
 }
 
 export type Outcome<R> =
@@ -64,7 +72,7 @@ interface Item<R> {
 }
 
 export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
-  const { store, clock, emit, release, pools, nonce, keepGoing = false, targetsOf } = options;
+  const { store, clock, emit, release, pools, nonce, keepGoing = false, mayExecute, targetsOf } = options;
   const hints = createHints(store);
   const graph = createGraph<R>();
   const acquired: R[] = [];
@@ -163,6 +171,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
         }));
       case "gather":
         if (node.vertex.op.pool !== "free") markSlow(node);
+        // Its inputs may be refused before it is its turn.
+        if (isRefused(node)) track(node, explain(node), () => undefined);
         return join(node, node.inputs, () => ({ type: "gathered" }));
       case "execute":
         return execute(node);
@@ -434,11 +444,36 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     return result;
   }
 
+  function isRefused({ map }: Node<R>): boolean {
+    return mayExecute !== undefined && map?.volatile !== true && !mayExecute();
+  }
+
+  async function refusal(node: Node<R>): Promise<never> {
+    const reason = await explain(node);
+    throw new BakeError(
+      "cache-miss",
+      `step ${JSON.stringify(node.vertex.name)} is not in the cache: ${reason}`,
+    );
+  }
+
+  /** Finds out and tells why a node that has to execute does so. */
+  async function explain(node: Node<R>): Promise<string> {
+    const { state, vertex } = node;
+    invariant(state.tag === "gathering" || state.tag === "executing", "BUG: nothing to explain");
+    const inputs = vertex.inputs.map(input => input.vertex.name);
+    const previous = (): ReturnType<typeof hints.previousParts> => hints.previousParts(vertex);
+    const reason = await reasonToExecute({ run: state.run, inputs, previous });
+    const known = node.reason === reason.text;
+    node.reason = reason.text;
+    if (!known) emit({ type: "reason", id: vertex.digest, text: reason.text, notable: isNotable(reason) });
+    return reason.text;
+  }
+
   function execute(node: Node<R>): void {
+    if (isRefused(node)) return track(node, refusal(node), () => undefined);
     const { vertex } = node;
     const { attempt, state } = node;
     invariant(state.tag === "executing", "BUG: a vertex executes out of turn");
-    const { run } = state;
     const context = contextOf(node);
     const id = vertex.digest;
     let started = false;
@@ -446,12 +481,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       started = true;
       node.shown = "ran";
       emit({ type: "started", id, at: clock.now() });
-      const names = vertex.inputs.map(input => input.vertex.name);
-      const explained = reasonToExecute({ run, inputs: names, previous: () => hints.previousParts(vertex) });
-      const noted = explained.then(reason => {
-        node.reason = reason.text;
-        emit({ type: "reason", id, text: reason.text, notable: isNotable(reason) });
-      });
+      const noted = explain(node);
       const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
       let results: readonly (R | undefined)[];
       try {
@@ -619,6 +649,7 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
       });
     },
     reasonOf: vertex => graph.node(vertex)?.reason,
+    verdicts: () => graph.all().map(verdictOf),
     [Symbol.asyncDispose]: () => (closed ??= close()),
   };
 }

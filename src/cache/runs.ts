@@ -1,0 +1,104 @@
+// What the last runs did, for `bake explain`: one small file per definition and target, replaced whole by each run. Only
+// names and reasons that were shown are kept; a record that cannot be read or written is one that does not exist.
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { StateRoot } from "../content/root.ts";
+import { isDigest } from "../oci/digest.ts";
+import type { StepVerdict, Verdict } from "../solver/verdict.ts";
+
+export interface RunRecord {
+  readonly target: string;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
+  readonly succeeded: boolean;
+  /** Inputs before users. */
+  readonly steps: readonly StepVerdict[];
+}
+
+/** Runs are known by their definition, a text that names the bake files, and their target. */
+export interface RunHistory {
+  read(definition: string, target: string): Promise<RunRecord | undefined>;
+  write(definition: string, record: RunRecord): Promise<void>;
+}
+
+/** How many runs are remembered; the oldest go first. */
+const MAX_RUNS = 500;
+
+export function openRunHistory(root: StateRoot): RunHistory {
+  const folder = join(root.path, "runs");
+  const pathOf = (definition: string, target: string): string =>
+    join(
+      folder,
+      `${createHash("sha256")
+        .update(JSON.stringify([definition, target]))
+        .digest("hex")}.json`,
+    );
+  return {
+    async read(definition, target) {
+      try {
+        return decodeRun(JSON.parse(await readFile(pathOf(definition, target), "utf8")));
+      } catch {
+        return undefined;
+      }
+    },
+    async write(definition, record) {
+      const path = pathOf(definition, record.target);
+      const draft = `${path}.${randomBytes(6).toString("hex")}`;
+      try {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        await writeFile(draft, JSON.stringify(record));
+        await rename(draft, path);
+        await forgetOldest(folder);
+      } catch {
+        // A build does not fail for its history.
+        await rm(draft, { force: true }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+async function forgetOldest(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  if (names.length <= MAX_RUNS) return;
+  const files = await Promise.all(
+    names.map(async name => {
+      const path = join(folder, name);
+      return { path, at: (await stat(path).catch(() => undefined))?.mtimeMs ?? 0 };
+    }),
+  );
+  const oldest = files.sort((a, b) => a.at - b.at).slice(0, files.length - MAX_RUNS);
+  await Promise.all(oldest.map(({ path }) => rm(path, { force: true })));
+}
+
+function decodeRun(value: unknown): RunRecord | undefined {
+  if (!isObject(value)) return undefined;
+  const { target, endedAt, succeeded, steps } = value;
+  if (typeof target !== "string" || typeof endedAt !== "number" || typeof succeeded !== "boolean")
+    return undefined;
+  if (!Array.isArray(steps)) return undefined;
+  const decoded = steps.flatMap((step: unknown) => decodeStep(step) ?? []);
+  return decoded.length === steps.length ? { target, endedAt, succeeded, steps: decoded } : undefined;
+}
+
+function decodeStep(value: unknown): StepVerdict | undefined {
+  if (!isObject(value)) return undefined;
+  const { id, name } = value;
+  const verdict = decodeVerdict(value["verdict"]);
+  if (typeof id !== "string" || !isDigest(id) || typeof name !== "string" || verdict === undefined)
+    return undefined;
+  return { id, name, verdict };
+}
+
+function decodeVerdict(value: unknown): Verdict | undefined {
+  if (!isObject(value)) return undefined;
+  const { tag, reason, until } = value;
+  if (tag === "cached" || tag === "unneeded") return { tag };
+  if (tag === "ran" && typeof reason === "string") return { tag, reason };
+  if (tag === "unknown" && typeof until === "string") return { tag, until };
+  return undefined;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,32 @@
+// What became of the steps of a solve, or would: taken from the states of their nodes, for reports and plans.
+import type { Digest } from "../oci/digest.ts";
+import { recordOf } from "./edge.ts";
+import { workerOf, type Failure, type Node } from "./graph.ts";
+
+export type Verdict =
+  | { readonly tag: "cached" }
+  /** Executed, or would be. `reason` is to be read after "because". */
+  | { readonly tag: "ran"; readonly reason: string }
+  /** Failed, canceled or refused before it was known whether its result is in the cache: that depends on `until`. */
+  | { readonly tag: "unknown"; readonly until: string }
+  /** Nobody needed it. */
+  | { readonly tag: "unneeded" };
+
+export interface StepVerdict {
+  readonly id: Digest;
+  readonly name: string;
+  readonly verdict: Verdict;
+}
+
+export function verdictOf<R>(node: Node<R>): StepVerdict {
+  const { digest: id, name } = node.vertex;
+  return { id, name, verdict: judge(node, workerOf(node)) };
+}
+
+function judge<R>(node: Node<R>, worker: Node<R>): Verdict {
+  if (worker.reason !== undefined) return { tag: "ran", reason: worker.reason };
+  if (node.shown === "cached" || worker.shown === "cached" || recordOf(worker.state) !== undefined)
+    return { tag: "cached" };
+  if (worker.state.tag === "failed") return { tag: "unknown", until: (worker.state.error as Failure).name };
+  return { tag: "unneeded" };
+}
