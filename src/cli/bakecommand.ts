@@ -44,7 +44,7 @@ export const defineBake: DefineCommand = (command, context, done) => {
     value("--metadata-file <path>", "write what was built to a JSON file"),
     repeated(
       "--allow <entitlement>",
-      "grant a target more than the default (network.host, fs.read=PATH, …); may be repeated",
+      "grant what a bake file may not do by itself: network.host, security.insecure, ssh, fs=PATH, fs.read=PATH, fs.write=PATH; may be repeated",
     ),
     value(
       "--call <method>",
@@ -73,13 +73,13 @@ export const defineBake: DefineCommand = (command, context, done) => {
   ];
   for (const option of options) command.addOption(option);
   command
-    .usage("[OPTIONS] [TARGET...]")
+    .usage("[OPTIONS] [URL [CONTEXT-URL]] [TARGET...]")
     .description(
       "Build the targets of a bake file (docker-bake.hcl, .json or a Compose file) without a daemon.",
     )
     .argument(
       "[target...]",
-      `targets and groups to build; patterns such as "web-*" are allowed (default: default)`,
+      `targets and groups to build; patterns such as "web-*" are allowed (default: default). A git repository or URL before them is where the bake file is; a second one is BAKE_CMD_CONTEXT`,
     )
     .action(async (targets: readonly string[], flags: Partial<BakeFlags>) => {
       const { runBake } = await import("./bake.ts");
