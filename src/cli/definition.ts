@@ -30,6 +30,8 @@ export interface Definition {
   readonly targets: readonly BuildTarget[];
   /** Where the bake files came from; undefined when they are local. */
   readonly url: string | undefined;
+  /** Local files that were read besides the bake files: imported, included, with variables. Absolute paths. */
+  readonly files: readonly string[];
   readonly warnings: readonly Diagnostic[];
 }
 
@@ -132,7 +134,8 @@ export async function loadDefinition(
     platform: hostPlatform(environment),
   };
   for (const target of targets) checkTarget(target, facts);
-  return { resolved, targets, url, warnings: [...warnings, ...resolution.diagnostics] };
+  const files = url === undefined ? document.files.map(file => resolve(environment.cwd, file)) : [];
+  return { resolved, targets, url, files, warnings: [...warnings, ...resolution.diagnostics] };
 }
 
 /** A target of a bake file with files around it at a URL. @throws BakeError "not-supported" */

@@ -43,7 +43,11 @@ export async function runWatch(
         await allowDefinition(definition, { environment, flags, mode, signal: run.signal });
         const plan = planFromDefinition(definition, environment);
         await run.watching(
-          await inputsFromPlan(plan, bakeFiles, [...outputs, ...destinations(plan, cwd, flags)]),
+          await inputsFromPlan(
+            plan,
+            [...bakeFiles, ...definition.files],
+            [...outputs, ...destinations(plan, cwd, flags)],
+          ),
         );
         definitions = plan.linkable.length;
         await runPlan(plan, definition, { engine, flags, environment, mode, signal: run.signal });
