@@ -188,36 +188,20 @@ export function createStageList(): StageList {
 
 /** The stages a target needs, itself included. */
 export function reachableFrom(target: Stage): ReadonlySet<Stage> {
-  const found = new Set<Stage>();
-  const visit = (stage: Stage): void => {
-    if (found.has(stage)) return;
-    found.add(stage);
-    if (stage.base !== undefined) visit(stage.base);
-    for (const dependency of stage.dependencies.keys()) visit(dependency);
-  };
-  visit(target);
+  // Not by recursion: files written by programs may have more stages in a chain than the stack has room.
+  const found = new Set([target]);
+  for (const stage of found) {
+    if (stage.base !== undefined) found.add(stage.base);
+    for (const dependency of stage.dependencies.keys()) found.add(dependency);
+  }
   return found;
 }
 
 /** Finds stages that read each other in a circle. @throws BakeError at the instructions of the circle */
 export function checkCircles(stages: readonly Stage[]): void {
   const visited = new Set<Stage>();
-  const onPath = new Set<Stage>();
-  const visit = (stage: Stage, trail: readonly InstructionLine[]): readonly InstructionLine[] | undefined => {
-    if (visited.has(stage)) return undefined;
-    visited.add(stage);
-    onPath.add(stage);
-    for (const [dependency, line] of stage.dependencies) {
-      const next = [...trail, line];
-      if (onPath.has(dependency)) return next;
-      const circle = visit(dependency, next);
-      if (circle !== undefined) return circle;
-    }
-    onPath.delete(stage);
-    return undefined;
-  };
   for (const stage of stages) {
-    const [first, ...rest] = visit(stage, []) ?? [];
+    const [first, ...rest] = findCircle(stage, visited);
     if (first === undefined) continue;
     throw new BakeError("dockerfile-lower", `stage "${stage.displayName}" needs itself`, {
       range: first.range,
@@ -225,4 +209,37 @@ export function checkCircles(stages: readonly Stage[]): void {
       related: rest.map(line => ({ message: "and reads back here", range: line.range })),
     });
   }
+}
+
+interface PathStep {
+  readonly stage: Stage;
+  /** The instruction that led to it; undefined at the start. */
+  readonly line: InstructionLine | undefined;
+  /** What it reads and has not been looked at. */
+  readonly rest: Iterator<[Stage, InstructionLine]>;
+}
+
+/** The instructions that lead from a stage into a circle; none when there is no circle. */
+function findCircle(start: Stage, visited: Set<Stage>): readonly InstructionLine[] {
+  const path: PathStep[] = [];
+  const onPath = new Set<Stage>();
+  const enter = (stage: Stage, line: InstructionLine | undefined): void => {
+    if (visited.has(stage)) return;
+    visited.add(stage);
+    onPath.add(stage);
+    path.push({ stage, line, rest: stage.dependencies.entries() });
+  };
+  enter(start, undefined);
+  for (let step = path.at(-1); step !== undefined; step = path.at(-1)) {
+    const next = step.rest.next();
+    if (next.done === true) {
+      onPath.delete(step.stage);
+      path.pop();
+      continue;
+    }
+    const [stage, line] = next.value;
+    if (onPath.has(stage)) return [...path.flatMap(entry => entry.line ?? []), line];
+    enter(stage, line);
+  }
+  return [];
 }

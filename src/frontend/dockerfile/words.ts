@@ -46,6 +46,13 @@ export function environmentFromPairs(pairs: Iterable<readonly [string, string]>)
   return { get: name => values.get(name), keys: () => keys };
 }
 
+/** Characters of a text that a message quotes. */
+const MAX_QUOTED = 80;
+
+function excerptOf(text: string): string {
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text;
+}
+
 /** Expands a text. @throws BakeError "dockerfile-lower" without a range, which callers add */
 export function expandWord(source: string, environment: Environment, options: WordOptions = {}): Expansion {
   const lexer = createLexer(source, environment, options);
@@ -54,7 +61,10 @@ export function expandWord(source: string, environment: Environment, options: Wo
     return { text, words, matched: lexer.matched, unmatched: lexer.unmatched };
   } catch (thrown) {
     if (thrown instanceof WordProblem || thrown instanceof PatternProblem)
-      throw new BakeError("dockerfile-lower", `cannot expand ${goQuote(source)}: ${thrown.message}`);
+      throw new BakeError(
+        "dockerfile-lower",
+        `cannot expand ${goQuote(excerptOf(source))}: ${thrown.message}`,
+      );
     throw thrown;
   }
 }
