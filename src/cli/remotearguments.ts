@@ -1,5 +1,6 @@
 // What the words of a command line say about bake files at a URL, and the secrets that go with its host.
 import { isRemote } from "../bakefile/path.ts";
+import { BakeError } from "../diagnostic/error.ts";
 
 export interface BakeArguments {
   /** Where the bake files are; undefined when they are local. */
@@ -9,9 +10,15 @@ export interface BakeArguments {
   readonly targets: readonly string[];
 }
 
-/** Splits the words of a command line: up to two URLs come before the targets. */
+/** Splits the words of a command line: up to two URLs come before the targets. @throws BakeError "usage" */
 export function bakeArguments(words: readonly string[]): BakeArguments {
   const [url = "", context = "", ...rest] = words;
+  const late = words.find((word, index) => isRemote(word) && !words.slice(0, index).every(isRemote));
+  if (late !== undefined) {
+    throw new BakeError("usage", `the URL "${late}" stands behind a target`, {
+      hint: "the place of the bake file comes first: bake URL TARGET",
+    });
+  }
   if (!isRemote(url)) return { url: undefined, commandContext: "cwd://", targets: words };
   if (!isRemote(context)) return { url, commandContext: "cwd://", targets: words.slice(1) };
   return { url, commandContext: context, targets: rest };

@@ -12,6 +12,8 @@ import { isArchiveData } from "../frontend/dockerfile/place.ts";
 import { copy } from "../llb/builder/file.ts";
 import { marshal } from "../llb/marshal.ts";
 import { http, scratch, type State } from "../llb/state.ts";
+import { chooseProgressMode, createRenderer, type ProgressMode } from "../progress/choose.ts";
+import type { Emit } from "../progress/event.ts";
 import { redactUrl } from "../registry/transport.ts";
 import type { Session } from "../session/session.ts";
 import { createCredentials } from "./credentials.ts";
@@ -44,10 +46,18 @@ export async function readRemoteFiles<T>(
     flags,
     environment,
     signal,
-  }: { readonly flags: EngineFlags; readonly environment: Environment; readonly signal: AbortSignal },
+  }: {
+    readonly flags: EngineFlags & { readonly progress?: string };
+    readonly environment: Environment;
+    readonly signal: AbortSignal;
+  },
   use: (files: RemoteFiles) => T | Promise<T>,
 ): Promise<T> {
   const platform = hostPlatform(environment);
+  const mode = chooseProgressMode(
+    flags.progress ?? environment.env["BUILDKIT_PROGRESS"] ?? "",
+    environment.stderr,
+  );
   await using engine = await createEngine(flags, environment);
   const session: Session = {
     localDir: () => undefined,
@@ -56,7 +66,9 @@ export async function readRemoteFiles<T>(
     environment: { ...environment.env, ...sshEnvironment(environment.env["BUILDX_BAKE_GIT_SSH"] ?? "") },
   };
   const read = <R>(state: State, fn: (read: ReadSolved) => Promise<R> | R): Promise<R> =>
-    engine.read(marshal(state, { platform }), { session, emit: () => undefined, signal }, fn);
+    withProgress(mode, environment, emit =>
+      engine.read(marshal(state, { platform }), { session, emit, signal }, fn),
+    );
   const fromTree = (state: State, tree: RemoteTree): Promise<T> =>
     read(state, async file => {
       const text = (path: string): string | undefined => {
@@ -81,6 +93,20 @@ export async function readRemoteFiles<T>(
   }
   const source = { name: url, text: decode(redactUrl(url), bytes) };
   return await use({ sources: [source], tree: undefined, readFile: () => undefined });
+}
+
+/** A repository can take a while, which is shown. */
+async function withProgress<R>(
+  mode: ProgressMode,
+  { stderr, color }: Environment,
+  run: (emit: Emit) => Promise<R>,
+): Promise<R> {
+  const renderer = await createRenderer(mode, stderr, { color });
+  try {
+    return await run(renderer.emit);
+  } finally {
+    await renderer.close();
+  }
 }
 
 function chooseFiles(

@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { openDiskStore } from "../cache/disk.ts";
+import { findEarlier } from "../cache/earlier.ts";
+import { openRunHistory, type RunRecord } from "../cache/runs.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage } from "../exporter/exporter.ts";
 import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
@@ -14,6 +16,7 @@ import { openTree, snapshotOf } from "../op/tree.ts";
 import type { Session } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { describeSource } from "../source/table.ts";
+import type { CacheStore } from "../solver/op.ts";
 import { createPools } from "../solver/pools.ts";
 import { createSolver, type Outcome, type Solver } from "../solver/scheduler.ts";
 import { openWorker, type Worker } from "../worker/worker.ts";
@@ -21,6 +24,7 @@ import { callFrontends } from "./call.ts";
 import type {
   Engine,
   LoweredRequest,
+  PlanReport,
   ReadSolved,
   SolveContext,
   SolveReport,
@@ -42,6 +46,8 @@ export interface EmbeddedOptions {
   readonly maxParallelism: number;
   /** Go on with what does not depend on a failed step. Default false. */
   readonly keepGoing?: boolean;
+  /** Fail instead of executing a step, but for those that read directories in place. Default false. */
+  readonly failOnCacheMiss?: boolean;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Where exports with destination "-" write. */
@@ -64,6 +70,11 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
       await using run = createRun(await worker(), options, context);
       return await run.solve(requests);
     },
+    plan: async (requests, context) => {
+      await using run = createRun(await worker(), { ...options, keepGoing: true }, context);
+      return await run.plan(requests);
+    },
+    lastRun: async (definition, name) => openRunHistory((await worker()).root).read(definition, name),
     call: async (calls, requests, context) => {
       await using run = createRun(await worker(), options, context);
       return await callFrontends(calls, requests, run.host, context.signal);
@@ -83,14 +94,22 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
 interface Run extends AsyncDisposable {
   readonly host: FrontendHost;
   solve(requests: readonly SolveRequest[]): Promise<readonly SolveReport[]>;
+  plan(requests: readonly SolveRequest[]): Promise<readonly PlanReport[]>;
   read: <T>(definition: Definition, use: (read: ReadSolved) => Promise<T> | T) => Promise<T>;
 }
 
-function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, signal }: SolveContext): Run {
+function createRun(
+  worker: Worker,
+  options: EmbeddedOptions,
+  { session, emit, signal, definition }: SolveContext,
+): Run {
+  const history = openRunHistory(worker.root);
+  const earlier: RunRecord[] = [];
+  let mayExecute = true;
   const targets = new Map<string, readonly string[]>();
   const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
   const solver: Solver<Ref> = createSolver<Ref>({
-    store: openDiskStore(worker),
+    store: withEarlierRuns(openDiskStore(worker), earlier),
     clock: { now: options.now },
     emit,
     signal,
@@ -98,8 +117,11 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     release: () => Promise.resolve(),
     pools,
     nonce: randomBytes(12).toString("hex"),
-    ...(options.keepGoing && { keepGoing: true }),
-    targetsOf: digest => targets.get(digest) ?? [],
+    // All that is missing is told at once.
+    ...((options.keepGoing === true || options.failOnCacheMiss === true) && { keepGoing: true }),
+    mayExecute: () => mayExecute,
+    // Nested solves are of no target.
+    targetsOf: digest => (targets.get(digest) ?? []).filter(name => name !== ""),
   });
   const ignoreFiles: IgnoreFile[] = [];
   const deps = { worker, session: { ...session, excludedAt: excludedIn(ignoreFiles) } };
@@ -131,8 +153,38 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
     );
   const host = createFrontendHost({ session, images: worker.images, readSolved, resolveSource });
 
+  const readEarlier = async (requests: readonly SolveRequest[]): Promise<void> => {
+    if (definition === undefined) return;
+    const runs = await Promise.all(requests.map(({ name }) => history.read(definition, name)));
+    earlier.push(...runs.filter(run => run !== undefined));
+  };
+  const stepsByTarget = (requests: readonly SolveRequest[]): readonly PlanReport[] => {
+    const steps = solver.verdicts();
+    return requests.map(({ name }) => ({
+      name,
+      steps: steps.filter(({ id }) => targets.get(id)?.includes(name)),
+    }));
+  };
+  const remember = async (requests: readonly SolveRequest[], failed: ReadonlySet<string>): Promise<void> => {
+    if (definition === undefined) return;
+    const endedAt = options.now();
+    for (const { name, steps } of stepsByTarget(requests))
+      await history.write(definition, { target: name, endedAt, succeeded: !failed.has(name), steps });
+  };
+
   return {
     host,
+    async plan(requests) {
+      const lowered = await lowerRequests(requests, host, signal);
+      ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
+      await readEarlier(requests);
+      mayExecute = false;
+      const outcomes = await solveGraph(mergeDefinitions(partsOf(lowered)));
+      const failure = failureOf(outcomes);
+      if (failure !== undefined && failure.diagnostics.some(({ code }) => code !== "cache-miss"))
+        throw failure;
+      return stepsByTarget(requests);
+    },
     async read(definition, use) {
       const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));
       await using tree = outcome && (await openTree(resultOf(outcome), worker));
@@ -150,11 +202,12 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
       ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
       for (const { name, warnings } of lowered)
         for (const diagnostic of warnings) emit({ type: "warning", target: name, diagnostic });
-      const parts = lowered.flatMap(({ name, images }) =>
-        images.map(({ definition }) => ({ target: name, definition })),
-      );
+      const parts = partsOf(lowered);
+      await readEarlier(requests);
+      mayExecute = options.failOnCacheMiss !== true;
       const outcomes = await solveGraph(mergeDefinitions(parts));
       const failure = failureOf(outcomes);
+      await remember(requests, failedRequests(lowered, outcomes));
       if (failure !== undefined && options.keepGoing !== true) throw failure;
       const jobs = await exportJobs(requests, lowered, outcomes, worker, signal);
       const reports = await exportAll(
@@ -170,6 +223,43 @@ function createRun(worker: Worker, options: EmbeddedOptions, { session, emit, si
       }));
     },
     [Symbol.asyncDispose]: () => solver[Symbol.asyncDispose](),
+  };
+}
+
+/** The definitions of requests, each under the name of its request. */
+function partsOf(
+  lowered: readonly LoweredRequest[],
+): readonly { readonly target: string; readonly definition: Definition }[] {
+  return lowered.flatMap(({ name, images }) =>
+    images.map(({ definition }) => ({ target: name, definition })),
+  );
+}
+
+/** Names of the requests not all of whose images were solved. */
+function failedRequests(
+  lowered: readonly LoweredRequest[],
+  outcomes: readonly Outcome<Ref>[],
+): ReadonlySet<string> {
+  const failed = partsOf(lowered).flatMap(({ target }, index) =>
+    outcomes[index]?.tag === "solved" ? [] : [target],
+  );
+  return new Set(failed);
+}
+
+/** The store, explaining steps that are new to it by those of earlier runs that they continue. */
+function withEarlierRuns(store: CacheStore<Ref>, earlier: readonly RunRecord[]): CacheStore<Ref> {
+  return {
+    ...store,
+    async previousParts({ digest, name }) {
+      const exact = await store.previousParts?.({ digest, name: "" });
+      if (exact !== undefined) return exact;
+      for (const { steps } of earlier) {
+        const id = findEarlier(steps, name);
+        const parts = id && (await store.previousParts?.({ digest: id, name: "" }));
+        if (parts !== undefined) return parts;
+      }
+      return await store.previousParts?.({ digest, name });
+    },
   };
 }
 
