@@ -16,11 +16,12 @@ const frontend = await loadFrontend("dockerfile.v0");
 /** FROM, then by turns a file of the context, a command that uses a variable, and a variable. */
 const dockerfile = [
   "FROM alpine",
-  ...Array.from({ length: INSTRUCTIONS - 1 }, (_, index) => {
+  "ENV VERSION=1",
+  ...Array.from({ length: INSTRUCTIONS - 2 }, (_, index) => {
     const kinds = [
       `COPY src/part${index} /src/part${index}`,
-      `RUN --mount=type=cache,target=/cache make part${index} VERSION=$VERSION${index}`,
-      `ENV VERSION${index + 2}="1.\${VERSION:-0}.${index}"`,
+      `RUN --mount=type=cache,target=/cache make part${index} VERSION=$VERSION`,
+      `ENV VERSION${index}="$VERSION.${index}"`,
     ];
     return kinds[index % kinds.length];
   }),
