@@ -2,7 +2,9 @@
 import type { ExportReport, ExportRequest } from "../exporter/exporter.ts";
 import type { CallAnswer, CallMethod } from "../frontend/answer.ts";
 import type { FrontendInput, FrontendRequest, IgnoreFile } from "../frontend/frontend.ts";
+import type { RunRecord } from "../cache/runs.ts";
 import type { Definition } from "../llb/definition.ts";
+import type { StepVerdict } from "../solver/verdict.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
@@ -49,10 +51,21 @@ export interface CallReport {
   readonly answer: CallAnswer;
 }
 
+/** What became of a step of one target, or would. */
+export type StepReport = StepVerdict;
+
+/** The steps of one request, inputs before users. */
+export interface PlanReport {
+  readonly name: string;
+  readonly steps: readonly StepReport[];
+}
+
 export interface SolveContext {
   readonly session: Session;
   readonly emit: Emit;
   readonly signal: AbortSignal;
+  /** Names the definition that the requests come from: under it their run is remembered. Not remembered when absent. */
+  readonly definition?: string;
 }
 
 export interface SolveReport {
@@ -88,6 +101,13 @@ export interface Engine extends AsyncDisposable {
   ): Promise<T>;
   /** Lowers, merges, solves and exports. Nothing is exported unless everything it needs succeeded. */
   solve(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly SolveReport[]>;
+  /**
+   * What `solve` would execute, without executing it. What lowering needs is executed, directories are read.
+   * @throws BakeError
+   */
+  plan(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly PlanReport[]>;
+  /** The last run of a request of a definition in this state directory; undefined when there was none. */
+  lastRun(definition: string, name: string): Promise<RunRecord | undefined>;
   /** Asks frontends; links of the questions name `requests`, which are lowered only then. @throws BakeError */
   call(
     calls: readonly CallRequest[],
