@@ -163,6 +163,7 @@ async function confirm({ stdin, stderr }: Environment, signal: AbortSignal): Pro
   try {
     const closed = new Promise<string>(settle => lines.once("close", () => settle("")));
     const answer = await Promise.race([lines.question("Continue? [y/N] ", { signal }), closed]);
+    signal.throwIfAborted();
     return /^y(?:es)?$/i.test(answer.trim());
   } finally {
     lines.close();

@@ -1,12 +1,12 @@
 // Bake files at a URL, and entitlements, as a user meets them: the built program, real repositories, a real server.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bake, bakeOk, busyboxDir, type Project, tempProject } from "../rig/bake.ts";
+import { bake, bakeOk, busyboxDir, program, type Project, tempProject } from "../rig/bake.ts";
 import { createRepository, serveGit, skipWithoutGit } from "../rig/gitserver.ts";
 
 const options = { skip: skipWithoutGit };
@@ -107,6 +107,21 @@ test("a token in the environment opens a private repository", options, async () 
   assert.ok(!stderr.includes("t0ken"));
 });
 
+test("SOURCE_DATE_EPOCH=context is the time of the commit", options, async () => {
+  using project = localProject();
+  createRepository(join(project.cwd, "../served/app")).commit(files);
+  await using server = await serveGit(join(project.cwd, "../served"));
+  const set = ["--set", "main.args.SOURCE_DATE_EPOCH=context", "--set", "main.output=type=tar,dest=main.tar"];
+  await bakeOk([`${server.url}/app.git`, "main", ...set, "--progress=plain"], project);
+  const listing = execFileSync("tar", [
+    "--utc",
+    "--full-time",
+    "-tvf",
+    join(project.cwd, "main.tar"),
+  ]).toString();
+  assert.match(listing, /2024-02-03 04:05:06 file/);
+});
+
 test("an archive gives bake file and contexts, a single file the definition alone", async () => {
   using project = localProject();
   for (const [name, text] of Object.entries(files)) project.write(`../src/${name}`, text);
@@ -148,4 +163,37 @@ test("what lies outside the folder is refused off a terminal, with the flag that
   await bakeOk([flag, "--progress=plain"], { ...project, env });
   assert.ok(project.read("out/b").length > 0);
   await bakeOk(["--print"], { ...project, env });
+});
+
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+
+test("on a terminal the user is asked", { skip: hasScript ? false : "no script(1) on PATH" }, () => {
+  using project = tempProject();
+  project.write(
+    "bake.hcl",
+    `target "default" {
+      dockerfile-inline = "FROM scratch\\nCOPY --from=host busybox /b\\n"
+      contexts = { host = "${busyboxDir}" }
+      output = ["type=local,dest=out"]
+    }`,
+  );
+  const answer = (input: string): { readonly status: number | null; readonly text: string } => {
+    const command = `'${process.execPath}' '${program}' --progress=plain`;
+    const { status, stdout } = spawnSync(
+      "script",
+      ["--quiet", "--return", "--command", command, "/dev/null"],
+      {
+        cwd: project.cwd,
+        input,
+        env: { PATH: process.env["PATH"], HOME: process.env["HOME"], LLBAKE_ROOT: project.root },
+        timeout: 30_000,
+      },
+    );
+    return { status, text: stdout.toString() };
+  };
+  const no = answer("n\n");
+  assert.match(no.text, /reading ".*"[^]*--allow=fs\.read=[^]*Continue\? \[y\/N\]/);
+  assert.equal(no.status, 1);
+  assert.equal(answer("y\n").status, 0);
+  assert.ok(project.read("out/b").length > 0);
 });
