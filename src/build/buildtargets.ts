@@ -13,15 +13,23 @@ export interface BuildContext {
   readonly env: Readonly<Record<string, string>>;
   readonly emit: Emit;
   readonly signal: AbortSignal;
+  /** Names the bake files, under which the run is remembered. */
+  readonly definition?: string;
 }
 
 /** Solves all requests of a plan; reports in their order. @throws BakeError */
 export async function buildTargets(
   plan: BuildPlan,
-  { engine, credentials, env, emit, signal }: BuildContext,
+  { engine, credentials, env, emit, signal, definition }: BuildContext,
 ): Promise<readonly SolveReport[]> {
   for (const diagnostic of plan.warnings) emit({ type: "warning", diagnostic });
-  return engine.solve(plan.requests, { session: sessionFromPlan(plan, { credentials, env }), emit, signal });
+  const session = sessionFromPlan(plan, { credentials, env });
+  return engine.solve(plan.requests, {
+    session,
+    emit,
+    signal,
+    ...(definition !== undefined && { definition }),
+  });
 }
 
 /** Asks the frontends what the plan's targets call for; reports in the order of the calls. @throws BakeError */

@@ -93,7 +93,7 @@ function decodeStep(value: unknown): StepVerdict | undefined {
 function decodeVerdict(value: unknown): Verdict | undefined {
   if (!isObject(value)) return undefined;
   const { tag, reason, until } = value;
-  if (tag === "cached" || tag === "unneeded") return { tag };
+  if (tag === "cached" || tag === "read" || tag === "unneeded") return { tag };
   if (tag === "ran" && typeof reason === "string") return { tag, reason };
   if (tag === "unknown" && typeof until === "string") return { tag, until };
   return undefined;

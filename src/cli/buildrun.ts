@@ -13,6 +13,7 @@ import { createCredentials } from "./credentials.ts";
 import { type Definition, loadDefinition } from "./definition.ts";
 import { hostPlatform } from "./hostplatform.ts";
 import { createEngine } from "./engine.ts";
+import { definitionName } from "./history.ts";
 import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
 
@@ -69,7 +70,7 @@ export function planFromDefinition({ targets }: Definition, environment: Environ
 
 export interface BuildRun {
   readonly engine: Engine;
-  readonly flags: Pick<BakeFlags, "metadataFile" | "call" | "check">;
+  readonly flags: Pick<BakeFlags, "file" | "metadataFile" | "call" | "check">;
   readonly environment: Environment;
   readonly mode: ProgressMode;
   readonly signal: AbortSignal;
@@ -78,7 +79,7 @@ export interface BuildRun {
 /** Builds a plan, showing progress on standard error. @throws BakeError */
 async function buildPlan(
   plan: BuildPlan,
-  { warnings }: Definition,
+  definition: Definition,
   { engine, flags, environment, mode, signal }: BuildRun,
 ): Promise<void> {
   const renderer = await createRenderer(mode, environment.stderr, {
@@ -86,13 +87,14 @@ async function buildPlan(
     color: environment.color,
   });
   try {
-    for (const diagnostic of warnings) renderer.emit({ type: "warning", diagnostic });
+    for (const diagnostic of definition.warnings) renderer.emit({ type: "warning", diagnostic });
     const reports = await buildTargets(plan, {
       engine,
       credentials: createCredentials(environment),
       env: environment.env,
       emit: renderer.emit,
       signal,
+      definition: definitionName(definition, flags.file, environment),
     });
     if (flags.metadataFile !== undefined)
       await writeMetadata(resolve(environment.cwd, flags.metadataFile), reports);

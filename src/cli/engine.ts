@@ -10,6 +10,7 @@ export interface EngineFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly failOnCacheMiss?: boolean;
 }
 
 /** Opens the state directory when it is first needed. Dispose it to leave nothing behind. */
@@ -21,6 +22,7 @@ export async function createEngine(flags: EngineFlags, environment: Environment)
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
     keepGoing: flags.keepGoing ?? false,
+    failOnCacheMiss: flags.failOnCacheMiss ?? false,
     now: Date.now,
     stdout: environment.stdout,
   });

@@ -29,4 +29,5 @@ export interface BakeFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly failOnCacheMiss?: boolean;
 }

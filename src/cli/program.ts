@@ -39,6 +39,14 @@ export const commands: Readonly<Record<string, CommandRow>> = {
     summary: "check what this machine can do, and how to fix what it cannot",
     load: async () => (await import("./doctor.ts")).defineDoctor,
   },
+  explain: {
+    summary: "tell which steps of the last run were cached, and why the others ran",
+    load: async () => (await import("./explain.ts")).defineExplain,
+  },
+  plan: {
+    summary: "tell what would run, without running it",
+    load: async () => (await import("./plan.ts")).definePlan,
+  },
 };
 
 /** Runs the command that `environment.argv` names. @throws BakeError */

@@ -5,6 +5,8 @@ import { workerOf, type Failure, type Node } from "./graph.ts";
 
 export type Verdict =
   | { readonly tag: "cached" }
+  /** Looked at anew in every build, such as a directory read in place. */
+  | { readonly tag: "read" }
   /** Executed, or would be. `reason` is to be read after "because". */
   | { readonly tag: "ran"; readonly reason: string }
   /** Failed, canceled or refused before it was known whether its result is in the cache: that depends on `until`. */
@@ -24,9 +26,14 @@ export function verdictOf<R>(node: Node<R>): StepVerdict {
 }
 
 function judge<R>(node: Node<R>, worker: Node<R>): Verdict {
+  if (worker.map?.volatile === true && worker.shown !== "cached") return { tag: "read" };
   if (worker.reason !== undefined) return { tag: "ran", reason: worker.reason };
   if (node.shown === "cached" || worker.shown === "cached" || recordOf(worker.state) !== undefined)
     return { tag: "cached" };
-  if (worker.state.tag === "failed") return { tag: "unknown", until: (worker.state.error as Failure).name };
+  if (worker.state.tag === "failed") {
+    // The nearest input says more than the one far below where it began.
+    const open = worker.inputs.find(({ node: input }) => workerOf(input).state.tag === "failed");
+    return { tag: "unknown", until: open?.node.vertex.name ?? (worker.state.error as Failure).name };
+  }
   return { tag: "unneeded" };
 }

@@ -1,0 +1,99 @@
+// What `bake explain` and `bake plan` print: the steps of targets with what became of them, or would.
+import { InvalidArgumentError } from "commander";
+import type { Verdict } from "../solver/verdict.ts";
+import type { StepReport } from "../engine/engine.ts";
+import { safeLine } from "../progress/lines.ts";
+
+export const REPORT_FORMATS = ["text", "json"] as const;
+export type ReportFormat = (typeof REPORT_FORMATS)[number];
+
+/** Steps of a target; `note` stands beside its name, `facts` are further members of its JSON. */
+export interface TargetReport {
+  readonly name: string;
+  readonly note: string;
+  readonly facts?: Readonly<Record<string, unknown>>;
+  readonly steps: readonly StepReport[];
+}
+
+/** Words for steps that executed: what happened, or what would. */
+export type Tense = "RAN" | "RUN";
+
+export function parseFormat(text: string): ReportFormat {
+  const format = REPORT_FORMATS.find(known => known === text);
+  if (format === undefined) throw new InvalidArgumentError(`expected ${REPORT_FORMATS.join(" or ")}.`);
+  return format;
+}
+
+export function reportText(targets: readonly TargetReport[], tense: Tense): string {
+  return targets
+    .map(({ name, note, steps }) => {
+      const lines = needed(steps).flatMap(step => stepLines(step, tense));
+      return `${name}: ${note}\n${lines.map(line => `${safeLine(line, { color: false })}\n`).join("")}`;
+    })
+    .join("\n");
+}
+
+export function reportJson(targets: readonly TargetReport[], tense: Tense): string {
+  const target = Object.fromEntries(
+    targets.map(({ name, facts, steps }) => [
+      name,
+      { ...facts, steps: needed(steps).map(step => stepJson(step, tense)) },
+    ]),
+  );
+  return `${JSON.stringify({ target }, undefined, 2)}\n`;
+}
+
+/** "2 of 5 steps" with what `tense` says of them. */
+export function countExecuted(steps: readonly StepReport[]): string {
+  const all = needed(steps).filter(({ verdict }) => verdict.tag !== "read");
+  const executed = all.filter(({ verdict }) => verdict.tag === "ran").length;
+  return `${executed} of ${all.length} ${all.length === 1 ? "step" : "steps"}`;
+}
+
+function needed(steps: readonly StepReport[]): readonly StepReport[] {
+  return steps.filter(({ verdict }) => verdict.tag !== "unneeded");
+}
+
+const WIDTH = "UNKNOWN".length;
+
+function stepLines({ name, verdict }: StepReport, tense: Tense): readonly string[] {
+  const line = `  ${wordOf(verdict, tense).padEnd(WIDTH)}  ${oneLine(name)}`;
+  const indent = " ".repeat(WIDTH + 4);
+  if (verdict.tag === "ran") return [line, `${indent}because ${verdict.reason}`];
+  if (verdict.tag === "unknown" && verdict.until !== name)
+    return [line, `${indent}until ${JSON.stringify(oneLine(verdict.until))} has run`];
+  return [line];
+}
+
+function wordOf(verdict: Verdict, tense: Tense): string {
+  switch (verdict.tag) {
+    case "cached":
+      return "CACHED";
+    case "read":
+      return "READ";
+    case "ran":
+      return tense;
+    case "unknown":
+      return "UNKNOWN";
+    case "unneeded":
+      return "";
+    default: {
+      const never: never = verdict;
+      return never;
+    }
+  }
+}
+
+function stepJson({ id, name, verdict }: StepReport, tense: Tense): object {
+  return {
+    digest: id,
+    name,
+    state: wordOf(verdict, tense).toLowerCase(),
+    ...(verdict.tag === "ran" && { reason: verdict.reason }),
+    ...(verdict.tag === "unknown" && { until: verdict.until }),
+  };
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ");
+}
