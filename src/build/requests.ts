@@ -12,6 +12,7 @@ import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { archiveFolder } from "./archivefolder.ts";
 import { createLocalDirs, type LocalDirs, sessionIdOf } from "./localdirs.ts";
 import { frontendOptions, platformsOf } from "./options.ts";
+import { findLayoutImage } from "./ocilayout.ts";
 import { checkStdout, exportsFromTarget } from "./outputs.ts";
 import type { BuildTarget, SecretSource } from "./target.ts";
 
@@ -188,11 +189,9 @@ function lendInputs(target: BuildTarget, byName: ReadonlyMap<string, BuildTarget
     } else if (isRemote(value) || value.startsWith("docker-image://")) {
       options[key] = value;
     } else if (value.startsWith("oci-layout://")) {
-      throw new BakeError(
-        "not-supported",
-        `target "${target.name}": the context "${name}" is an OCI layout`,
-        { hint: "contexts from OCI layouts are not available yet" },
-      );
+      const image = findLayoutImage(value, lend.cwd, `target "${target.name}", context "${name}"`);
+      options[key] = `oci-layout://${lend.locals.addLayout(image.folder)}@${image.digest}`;
+      lend.inputs.push({ kind: "file", path: join(image.folder, "index.json") });
     } else {
       const dir = existingDir(target, `context "${name}"`, resolve(lend.cwd, withoutCwd(value)), value);
       // The names of the two folders every build has stay theirs.

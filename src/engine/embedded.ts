@@ -151,7 +151,13 @@ function createRun(
       { ...worker, session },
       { signal: abort, emit: () => undefined, step: identifier },
     );
-  const host = createFrontendHost({ session, images: worker.images, readSolved, resolveSource });
+  const host = createFrontendHost({
+    session,
+    images: worker.images,
+    registry: of => worker.registry(of),
+    readSolved,
+    resolveSource,
+  });
 
   const readEarlier = async (requests: readonly SolveRequest[]): Promise<void> => {
     if (definition === undefined) return;
@@ -207,7 +213,9 @@ function createRun(
       mayExecute = options.failOnCacheMiss !== true;
       const outcomes = await solveGraph(mergeDefinitions(parts));
       const failure = failureOf(outcomes);
-      await remember(requests, failedRequests(lowered, outcomes));
+      // What was refused did not run.
+      if (!failure?.diagnostics.some(({ code }) => code === "cache-miss"))
+        await remember(requests, failedRequests(lowered, outcomes));
       if (failure !== undefined && options.keepGoing !== true) throw failure;
       const jobs = await exportJobs(requests, lowered, outcomes, worker, signal);
       const reports = await exportAll(

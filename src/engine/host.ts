@@ -5,20 +5,34 @@ import type { FrontendHost } from "../frontend/frontend.ts";
 import { parseReference } from "../oci/reference.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Session } from "../session/session.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { registryOrigin } from "../source/imageorigin.ts";
+import { lentLayout } from "../source/ocilayout.ts";
 import type { ImageResolver } from "../source/imageresolver.ts";
 
 export interface HostDeps {
   readonly session: Session;
   readonly images: ImageResolver;
+  readonly registry: (session: Session) => Promise<RegistryClient>;
   readonly readSolved: FrontendHost["readSolved"];
   readonly resolveSource: FrontendHost["resolveSource"];
 }
 
-export function createFrontendHost({ session, images, readSolved, resolveSource }: HostDeps): FrontendHost {
+export function createFrontendHost({
+  session,
+  images,
+  registry,
+  readSolved,
+  resolveSource,
+}: HostDeps): FrontendHost {
   return {
-    resolveImageConfig: async (reference, { platform, signal }) => {
+    resolveImageConfig: async (reference, { platform, signal, layout }) => {
+      const origin =
+        layout === undefined
+          ? registryOrigin(registry, session)
+          : lentLayout(session, layout.name, layout.sessionId);
       const { digest, config } = await images.resolve(parseReference(reference), platform, {
-        session,
+        origin,
         signal,
       });
       return { digest, config };

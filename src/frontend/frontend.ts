@@ -55,7 +55,12 @@ export interface FrontendHost {
    */
   resolveImageConfig(
     reference: string,
-    options: { readonly platform: Platform; readonly signal: AbortSignal },
+    options: {
+      readonly platform: Platform;
+      readonly signal: AbortSignal;
+      /** The image is in an OCI layout lent under this name instead of a registry; the reference has a digest. */
+      readonly layout?: LocalName;
+    },
   ): Promise<ResolvedImage>;
   /** A file of a local directory lent by the session, or undefined when there is none. `path` is slash-separated. */
   readLocal(

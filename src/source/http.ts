@@ -198,7 +198,6 @@ function nameOfUrl(url: string): string {
 /** The last step of a path, when it can be a file's name. */
 function safeName(path: string): string {
   const name = path.trim().replace(/\/+$/, "").split("/").at(-1) ?? "";
-   
   return /^\.{0,2}$|[\u0000-\u001f\u007f]/.test(name) ? "download" : name;
 }
 

@@ -14,6 +14,7 @@ import type { Session } from "../session/session.ts";
 import type { LayerBlobs } from "../snapshot/layerblobs.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { SnapshotId, Snapshotter } from "../snapshot/snapshotter.ts";
+import { type ImageOrigin, registryOrigin } from "./imageorigin.ts";
 import type { ImageResolver, ResolvedImage } from "./imageresolver.ts";
 import type { PinnedSource, SourceBinding, SourceContext, SourceRequest } from "./source.ts";
 
@@ -29,24 +30,36 @@ export interface ImageSourceDeps {
 }
 
 export function createImageSource(deps: ImageSourceDeps): SourceBinding {
-  return { pool: "network", pin: (request, context) => pinImage(request, deps, context) };
+  return createImageSourceFrom(deps, () => registryOrigin(deps.registry, deps.session));
+}
+
+/** Images from wherever `originOf` says that a request's image is. */
+export function createImageSourceFrom(
+  deps: ImageSourceDeps,
+  originOf: (request: SourceRequest) => ImageOrigin,
+): SourceBinding {
+  return {
+    pool: "network",
+    pin: async (request, context) => pinImage(request, originOf(request), deps, context),
+  };
 }
 
 async function pinImage(
   request: SourceRequest,
+  origin: ImageOrigin,
   deps: ImageSourceDeps,
   { signal }: SourceContext,
 ): Promise<PinnedSource> {
   const reference = parseReference(request.locator);
   const resolve = (abort: AbortSignal): Promise<ResolvedImage> =>
-    deps.images.resolve(reference, request.platform, { session: deps.session, signal: abort });
+    deps.images.resolve(reference, request.platform, { origin, signal: abort });
   const digest = reference.digest ?? (await resolve(signal)).digest;
   return {
     parts: [
       { label: "base image", value: digest, shown: formatReference({ ...reference, digest }) },
       { label: "platform", value: formatPlatform(request.platform), shown: formatPlatform(request.platform) },
     ],
-    fetch: async context => pull(reference, await resolve(context.signal), deps, context),
+    fetch: async context => pull(reference, await resolve(context.signal), origin, deps, context),
   };
 }
 
@@ -60,6 +73,7 @@ interface LayerStep {
 async function pull(
   reference: Reference,
   image: ResolvedImage,
+  origin: ImageOrigin,
   deps: ImageSourceDeps,
   context: SourceContext,
 ): Promise<Ref> {
@@ -78,7 +92,7 @@ async function pull(
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   // All downloads at once, the extraction in order as they arrive.
-  const downloads = missing.map(step => download(step, reference, deps, { ...context, signal }));
+  const downloads = missing.map(step => download(step, reference, origin, deps, { ...context, signal }));
   downloads.forEach(promise => void promise.catch(() => undefined));
   try {
     for (const [index, step] of missing.entries()) {
@@ -119,7 +133,8 @@ function layerSteps({ manifest, config }: ResolvedImage, name: string): readonly
 async function download(
   { descriptor }: LayerStep,
   reference: Reference,
-  { root, blobs, registry, session, now }: ImageSourceDeps,
+  origin: ImageOrigin,
+  { root, blobs, now }: ImageSourceDeps,
   { signal, emit, step }: SourceContext,
 ): Promise<void> {
   const status = (current: number, done: boolean): void =>
@@ -135,7 +150,7 @@ async function download(
   // Two steps, or two processes, may want the same blob: one fetches it.
   await withLock(root, `blob ${descriptor.digest}`, signal, async () => {
     if (!(await blobs.has(descriptor.digest))) {
-      const bytes = (await registry(session)).fetchBlob(reference, descriptor, { signal });
+      const bytes = origin.fetchBlob(reference, descriptor, signal);
       await blobs.write(
         counted(bytes, current => status(current, false)),
         {

@@ -7,8 +7,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { formatReference, type Reference, withDefaultTag } from "../oci/reference.ts";
-import type { RegistryClient } from "../registry/client.ts";
-import type { Session } from "../session/session.ts";
+import type { ImageOrigin } from "./imageorigin.ts";
 
 export interface ImageResolver {
   /** @throws BakeError "registry-missing" when the image or the platform does not exist, and others of the registry */
@@ -16,7 +15,7 @@ export interface ImageResolver {
 }
 
 export interface ResolveOptions {
-  readonly session: Session;
+  readonly origin: ImageOrigin;
   readonly signal: AbortSignal;
 }
 
@@ -29,18 +28,19 @@ export interface ResolvedImage {
 
 export interface ImageResolverDeps {
   readonly blobs: BlobStore;
-  readonly registry: (session: Session) => Promise<RegistryClient>;
 }
 
 /** An index may name indexes; no real image nests deeper. */
 const MAX_DEPTH = 4;
+/** Configs are read into memory. */
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 export function createImageResolver(deps: ImageResolverDeps): ImageResolver {
   const known = new Map<string, Promise<ResolvedImage>>();
   return {
     resolve(reference, platform, options) {
       const full = withDefaultTag(reference);
-      const key = `${formatReference(full)} ${formatPlatform(platform)}`;
+      const key = `${options.origin.key} ${formatReference(full)} ${formatPlatform(platform)}`;
       const running = known.get(key);
       if (running !== undefined) return running;
       const resolved = resolveImage(full, platform, options, deps);
@@ -55,8 +55,8 @@ export function createImageResolver(deps: ImageResolverDeps): ImageResolver {
 async function resolveImage(
   reference: Reference,
   platform: Platform,
-  { session, signal }: ResolveOptions,
-  { blobs, registry }: ImageResolverDeps,
+  { origin, signal }: ResolveOptions,
+  { blobs }: ImageResolverDeps,
 ): Promise<ResolvedImage> {
   const { chooseManifest, parseManifest } = await import("../registry/manifest.ts");
   const name = formatReference(reference);
@@ -82,19 +82,21 @@ async function resolveImage(
     if (of.digest !== undefined && (await blobs.has(of.digest))) {
       return { digest: of.digest, bytes: await blobs.read(of.digest), mediaType: "" };
     }
-    const fetched = await (await registry(session)).fetchManifest(of, { signal });
-    await blobs.write(fetched.bytes, { expected: fetched.descriptor.digest, signal });
-    return {
-      digest: fetched.descriptor.digest,
-      bytes: fetched.bytes,
-      mediaType: fetched.descriptor.mediaType,
-    };
+    const fetched = await origin.fetchDocument(of, signal);
+    await blobs.write(fetched.bytes, { expected: fetched.digest, signal });
+    return fetched;
   }
 
   async function smallBlob(descriptor: Descriptor): Promise<Uint8Array> {
     if (await blobs.has(descriptor.digest)) return blobs.read(descriptor.digest);
-    const bytes = await (await registry(session)).fetchConfig(reference, descriptor, { signal });
-    await blobs.write(bytes, { expected: descriptor.digest, signal });
-    return bytes;
+    if (descriptor.size > MAX_CONFIG_BYTES) {
+      throw new BakeError(
+        "content-corrupt",
+        `the config of "${name}" is too large (${descriptor.size} bytes)`,
+      );
+    }
+    const bytes = origin.fetchBlob(reference, descriptor, signal);
+    await blobs.write(bytes, { expected: descriptor.digest, sizeBytes: descriptor.size, signal });
+    return blobs.read(descriptor.digest);
   }
 }

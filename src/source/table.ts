@@ -13,7 +13,7 @@ export type SourceDeps = ImageSourceDeps & LocalSourceDeps & GitSourceDeps & Htt
 const sources = {
   "docker-image": async deps => (await import("./image.ts")).createImageSource(deps),
   local: async deps => (await import("./local.ts")).createLocalSource(deps),
-  "oci-layout": () => unavailable("oci-layout"),
+  "oci-layout": async deps => (await import("./ocilayout.ts")).createOciLayoutSource(deps),
   git: async deps => (await import("./git.ts")).createGitSource(deps),
   http: async deps => (await import("./http.ts")).createHttpSource(deps),
   https: async deps => (await import("./http.ts")).createHttpSource(deps),
@@ -25,13 +25,7 @@ function isSourceScheme(scheme: string): scheme is SourceScheme {
   return Object.hasOwn(sources, scheme);
 }
 
-function unavailable(scheme: string): Promise<SourceBinding> {
-  throw new BakeError("not-supported", `sources of kind "${scheme}" are not available yet`, {
-    hint: "fetch it into a local folder and use that as a named context",
-  });
-}
-
-/** Splits `scheme://rest` and loads the row. @throws BakeError "llb-invalid", "not-supported" */
+/** Splits `scheme://rest` and loads the row. @throws BakeError "llb-invalid" */
 export async function loadSource(
   identifier: string,
   deps: SourceDeps,

@@ -78,7 +78,7 @@ export async function openWorker({ rootPath, platform, runtime, now }: WorkerOpt
       blobs,
       snapshots,
       layerBlobs: openLayerBlobs(root, owner),
-      images: createImageResolver({ blobs, registry }),
+      images: createImageResolver({ blobs }),
       cacheMounts,
       registry,
       statCache: () => (stats ??= openStatCache(root, owner)),

@@ -5,7 +5,8 @@ import { describeLocal, type LocalOptions } from "../../llb/builder/source.ts";
 import { metadataFrom } from "../../llb/builder/vertex.ts";
 import { encodeOp } from "../../llb/ops.ts";
 import { joinPath } from "../../llb/path.ts";
-import { git, http, image, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
+import { git, http, image, ociLayout, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
+import { parseDigest } from "../../oci/digest.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
@@ -117,16 +118,7 @@ const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
   ["https", loadRemote],
   ["git", loadRemote],
   ["ssh", loadRemote],
-  [
-    "oci-layout",
-    ({ key }) =>
-      Promise.reject(
-        new BakeError(
-          "not-supported",
-          `the named context "${key}" is an OCI layout, which cannot be used yet`,
-        ),
-      ),
-  ],
+  ["oci-layout", loadOciLayout],
   [
     "target",
     ({ key, rest }) =>
@@ -178,6 +170,39 @@ async function loadImage({
     signal,
   });
   const state = image(reference, { customName: `[context ${key}] ${name}`, ...(platform && { platform }) });
+  return { state: state.withImageConfig(config), draft: draftFromConfig(config) };
+}
+
+/** `oci-layout://STORE@DIGEST`: the op is named after the context, not after the store. */
+async function loadOciLayout({
+  key,
+  rest,
+  platform,
+  host,
+  signal,
+  request,
+}: ContextSource): Promise<LoadedContext> {
+  const value = rest.replace(/^\/\//, "");
+  const at = value.lastIndexOf("@");
+  if (at < 0) {
+    throw new BakeError("usage", `the named context "${key}" is an OCI layout without a digest`, {
+      hint: "write oci-layout://STORE@sha256:…",
+    });
+  }
+  const storeId = value.slice(0, at).replace(/:[^:/]*$/, "");
+  const { registry, repository } = parseReference(key.replace(/::.*$/, ""));
+  const reference = formatReference({ registry, repository, digest: parseDigest(value.slice(at + 1)) });
+  const { config } = await host.resolveImageConfig(reference, {
+    platform: platform ?? request.buildPlatform,
+    signal,
+    layout: { name: storeId, sessionId: request.sessionId },
+  });
+  const state = ociLayout(reference, {
+    sessionId: request.sessionId,
+    storeId,
+    customName: `[context ${key}] OCI load from client`,
+    ...(platform && { platform }),
+  });
   return { state: state.withImageConfig(config), draft: draftFromConfig(config) };
 }
 
