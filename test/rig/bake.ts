@@ -5,7 +5,8 @@ import { dirname, join } from "node:path";
 import { projectRoot } from "./sourcetree.ts";
 import { tempDir } from "./tree.ts";
 
-export const program = join(projectRoot, "dist", "cli.js");
+/** The built program; another bundle of it when LLBAKE_TEST_PROGRAM names one. */
+export const program = process.env["LLBAKE_TEST_PROGRAM"] ?? join(projectRoot, "dist", "cli.js");
 
 /** Longer than any build of the tests takes on a slow machine; a build that hangs fails its test by this. */
 const TIMEOUT_MS = 60_000;

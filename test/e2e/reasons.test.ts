@@ -1,0 +1,139 @@
+// Goal: whoever changes something is told which step ran for it, before (plan), while (progress) and after (explain).
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bake, bakeOk, baseStage, type Project, target, tempProject } from "../rig/bake.ts";
+
+const plain = ["--progress=plain"];
+
+function writeApp(project: Project): void {
+  project.write(
+    "docker-bake.hcl",
+    `variable "VERSION" { default = "1" }
+${target("default", `args = { VERSION = VERSION }`, `secret = ["id=token,src=token"]`, `output = ["type=local,dest=out"]`)}`,
+  );
+  project.write(
+    "Dockerfile",
+    `${baseStage}
+FROM base AS build
+COPY src /src
+RUN --mount=type=secret,id=token cat /src/* > /both
+ARG VERSION
+RUN echo $VERSION > /version
+FROM scratch
+COPY --from=build /both /version /
+`,
+  );
+  project.write("token", "s3cret-value\n");
+  project.write("src/a", "a\n");
+  project.write("src/b", "b\n");
+}
+
+/** Lines of plain progress that tell a reason, by the instruction they belong to. */
+function reasons(stderr: string): Readonly<Record<string, string>> {
+  const names = new Map([...stderr.matchAll(/^#(\d+) \[.*?\] (.*)$/gm)].map(([, id, name]) => [id, name]));
+  return Object.fromEntries(
+    [...stderr.matchAll(/^#(\d+) because (.*)$/gm)].map(([, id, text]) => [names.get(id) ?? "", text ?? ""]),
+  );
+}
+
+interface ReportJson {
+  readonly target: Readonly<
+    Record<
+      string,
+      {
+        readonly steps: readonly {
+          readonly name: string;
+          readonly state: string;
+          readonly reason?: string;
+        }[];
+      }
+    >
+  >;
+}
+
+/** States and reasons by the part of a step's name after its stage. */
+function states(json: string): Readonly<Record<string, string>> {
+  const { target: targets } = JSON.parse(json) as ReportJson;
+  return Object.fromEntries(
+    (targets["default"]?.steps ?? []).map(({ name, state, reason }) => [
+      name.replace(/^\[.*?\] /, ""),
+      reason === undefined ? state : `${state}: ${reason}`,
+    ]),
+  );
+}
+
+const COPY = "COPY src /src";
+const CAT = "RUN --mount=type=secret,id=token cat /src/* > /both";
+const ECHO = "RUN echo 1 > /version";
+const LAST = "COPY --from=build /both /version /";
+
+test("a first build gives no reasons; edited, new and deleted files are named by the build after", async () => {
+  using project = tempProject();
+  writeApp(project);
+  const first = await bakeOk(plain, project);
+  assert.deepEqual(reasons(first.stderr), {});
+  project.write("src/a", "edited\n");
+  project.write("src/new", "n\n");
+  rmSync(join(project.cwd, "src/b"));
+  const expected = `file "src/a" changed, file "src/new" added, file "src/b" removed`;
+  const planned = states((await bakeOk(["plan", "--format", "json"], project)).stdout);
+  assert.equal(planned[COPY], `run: ${expected}`);
+  assert.equal(planned[LAST], "unknown");
+  const { stderr } = await bakeOk(plain, project);
+  assert.equal(reasons(stderr)[COPY], expected);
+  assert.match(reasons(stderr)[CAT] ?? "", /^input "\[build 1\/3\] COPY src \/src" changed$/);
+  const explained = states((await bakeOk(["explain", "--format", "json"], project)).stdout);
+  assert.equal(explained[COPY], `ran: ${expected}`);
+  assert.equal(explained[LAST], `ran: file "both" changed`);
+  assert.equal(explained["load build context"], "read");
+});
+
+test("a build argument, a command and a secret that changed are named, their values are not", async () => {
+  using project = tempProject();
+  writeApp(project);
+  await bakeOk(plain, project);
+  const other = { ...project, env: { VERSION: "hunter2" } };
+  const { stdout } = await bakeOk(["plan"], other);
+  assert.match(stdout, /RUN {6}\[build 3\/3\] RUN .*\n +because variable "VERSION" changed\n/);
+  assert.match(stdout, /CACHED {3}\[build 2\/3\]/);
+  project.write("Dockerfile", project.read("Dockerfile").replace("id=token cat", "id=other tac"));
+  project.write("docker-bake.hcl", project.read("docker-bake.hcl").replace("id=token", "id=other"));
+  const { stderr } = await bakeOk(plain, project);
+  assert.equal(
+    reasons(stderr)[CAT.replace("id=token cat", "id=other tac")],
+    `command changed from "cat /src/* > /both" to "tac /src/* > /both", secret "other" added, secret "token" removed`,
+  );
+  assert.doesNotMatch(stderr, /s3cret/);
+});
+
+test("--fail-on-cache-miss executes nothing and tells what is missing; with everything cached it builds", async () => {
+  using project = tempProject();
+  writeApp(project);
+  const fail = ["--fail-on-cache-miss", ...plain];
+  const empty = await bake(fail, project);
+  assert.equal(empty.exitCode, 1);
+  assert.match(
+    empty.stderr,
+    /error: step ".*COPY --from=host.*" is not in the cache: it was not built before/,
+  );
+  await bakeOk(plain, project);
+  await bakeOk(fail, project);
+  project.write("src/a", "edited\n");
+  const missed = await bake(fail, project);
+  assert.equal(missed.exitCode, 1);
+  assert.match(missed.stderr, /error: step ".*COPY src \/src" is not in the cache: file "src\/a" changed/);
+  assert.equal(project.read("out/both"), "a\nb\n", "nothing was exported");
+  const explained = states((await bakeOk(["explain", "--format", "json"], project)).stdout);
+  assert.equal(explained[COPY], "cached", "the last run that ran is told");
+  assert.equal(explained[ECHO], "cached");
+});
+
+test("explaining before any run says what to do", async () => {
+  using project = tempProject();
+  writeApp(project);
+  const { exitCode, stderr } = await bake(["explain"], project);
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /there is no run of "default" to explain\n.*build first/);
+});
