@@ -22,7 +22,14 @@ import type {
   VariableLayer,
 } from "./definition.ts";
 import { convert, describe } from "./hcl/convert.ts";
-import { STEP_BUDGET, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
+import {
+  MAX_HINTS,
+  STEP_BUDGET,
+  convertAt,
+  evaluate,
+  type Evaluation,
+  type Scope,
+} from "./hcl/expression.ts";
 import type { BakeFunction, FunctionHost } from "./hcl/functions/function.ts";
 import { standardLibrary } from "./hcl/functions/table.ts";
 import {
@@ -93,7 +100,7 @@ export function evaluateBodies(
   const values = new Map<string, Value>();
   const root: Scope = { parent: undefined, variables: values };
   const known = new Map<string, BakeFunction>(standardLibrary);
-  const run: Evaluation = { functions: known, host: options.host, budget: STEP_BUDGET };
+  const run: Evaluation = { functions: known, host: options.host, budget: STEP_BUDGET, hints: MAX_HINTS };
   const states = new Map<Block, BlockState>();
   const byName = new Map<string, Map<string, Block[]>>(
     BLOCK_TYPES.map(type => [type, new Map<string, Block[]>()]),
@@ -197,9 +204,9 @@ export function evaluateBodies(
           expression.range,
         );
       }
-      rows = rows.flatMap(row => items.map(item => new Map([...row, [key, item] as const])));
-      if (rows.length > 10_000)
+      if (rows.length * items.length > 10_000)
         throw schemaError("the matrix has more than 10000 combinations", expression.range);
+      rows = rows.flatMap(row => items.map(item => new Map([...row, [key, item] as const])));
     }
     return rows.map(variables => ({ parent: root, variables }));
   }

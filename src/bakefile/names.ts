@@ -2,12 +2,11 @@
 // a name without definition may be mentioned once (so that try() can handle it), but not twice.
 import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
-import { didYouMean } from "../diagnostic/suggest.ts";
 import type { Range } from "../diagnostic/source.ts";
 import type { Collected, VariableBlock } from "./collect.ts";
 import type { VariableLayer, VariableOverride, VariableSource } from "./definition.ts";
 import { convert } from "./hcl/convert.ts";
-import { SPECIAL, convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
+import { SPECIAL, convertAt, evaluate, hintFor, type Evaluation, type Scope } from "./hcl/expression.ts";
 import { param, type BakeFunction } from "./hcl/functions/function.ts";
 import { typeFromExpression } from "./hcl/type-expression.ts";
 import { DYNAMIC, NULL, stringValue, type Type, type Value } from "./hcl/value.ts";
@@ -115,7 +114,7 @@ export function createNames({
     if (failedFunctions.has(name)) throw new FollowUp(range);
     const block = functions.get(name);
     if (block === undefined) {
-      const hint = didYouMean(name, [...known.keys(), ...functions.keys(), ...Object.keys(SPECIAL)]);
+      const hint = hintFor(run, name, () => [...known.keys(), ...functions.keys(), ...Object.keys(SPECIAL)]);
       throw new UndefinedName("bake-evaluate", `unknown function "${name}"`, { range, hint });
     }
     if (seenFunctions.has(name)) throw evaluateError(`the function "${name}" calls itself`, range);
@@ -190,7 +189,9 @@ export function createNames({
   }
 
   function undeclaredHint(name: string): string | undefined {
-    return didYouMean(name, [...variables.keys(), ...globals.keys(), ...builtins.keys()]);
+    return hintFor(run, name, function* () {
+      for (const known of [variables, globals, builtins]) yield* known.keys();
+    });
   }
 
   function valueOfName(name: string, scope: Scope, range: Range): Value {

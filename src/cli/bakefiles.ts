@@ -53,11 +53,41 @@ function bakeFileList(named: readonly string[], environment: Environment): reado
 
 async function readBakeFile(name: string, environment: Environment): Promise<Source> {
   const bytes = name === "-" ? await readAll(environment.stdin) : await readNamed(name, environment);
+  return { name, text: decodeText(name, bytes) };
+}
+
+/** @throws BakeError that points at the first byte that is not UTF-8 */
+function decodeText(name: string, bytes: Uint8Array): string {
   try {
-    return { name, text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new BakeError("bake-syntax", `"${name}" is not UTF-8 text`, { cause });
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+    const start = validPrefix(bytes).length;
+    const range = { source: { name, text }, start, end: start + 1 };
+    throw new BakeError("bake-syntax", `"${name}" is not UTF-8 text`, {
+      range,
+      hint: "save the file as UTF-8",
+      cause,
+    });
   }
+}
+
+/** The text before the first byte that is not UTF-8, by bisection. */
+function validPrefix(bytes: Uint8Array): string {
+  let text = "";
+  let low = 0;
+  for (let high = bytes.length; low < high; ) {
+    const middle = (low + high + 1) >> 1;
+    try {
+      const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+      // A character that is not complete yet is no mistake.
+      text = decoder.decode(bytes.subarray(0, middle), { stream: true });
+      low = middle;
+    } catch {
+      high = middle - 1;
+    }
+  }
+  return text;
 }
 
 async function readNamed(name: string, { cwd }: Environment): Promise<Uint8Array> {
@@ -83,8 +113,9 @@ async function readNamed(name: string, { cwd }: Environment): Promise<Uint8Array
 /** A file that a definition refers to; undefined when there is none. @throws BakeError when it cannot be read */
 export function readIfPresent(path: string, { cwd }: Environment): string | undefined {
   try {
-    return readFileSync(resolve(cwd, path), "utf8");
+    return decodeText(path, readFileSync(resolve(cwd, path)));
   } catch (cause) {
+    if (cause instanceof BakeError) throw cause;
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") return undefined;
     throw new BakeError("file-denied", `"${path}" cannot be read`, { cause });

@@ -14,11 +14,15 @@ export function editDistance(a: string, b: string, limit = Infinity): number {
         best = Math.min(best, (beforeLast[j - 2] ?? 0) + 1);
       row.push(best);
     }
+    if (Math.min(...row) > limit && Math.min(...last) > limit) return limit + 1;
     beforeLast = last;
     last = row;
   }
   return last[b.length] ?? 0;
 }
+
+/** More candidates of about the right length are not looked at: thousands of names are made by a program. */
+const MAX_CANDIDATES = 5000;
 
 /** The candidate nearest to `name`, when one is near enough to be a likely slip; ties go to the first by name. */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
@@ -26,9 +30,15 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   // A name replaced from end to end is no slip.
   let bestDistance = Math.min(limit + 1, Math.max(1, name.length));
-  for (const candidate of [...candidates].sort()) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase(), limit);
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  const wanted = name.toLowerCase();
+  let left = MAX_CANDIDATES;
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - name.length) > limit) continue;
+    if (--left < 0) break;
+    const distance = editDistance(wanted, candidate.toLowerCase(), limit);
+    const better =
+      distance < bestDistance || (best !== undefined && distance === bestDistance && candidate < best);
+    if (better) [best, bestDistance] = [candidate, distance];
   }
   return best;
 }

@@ -37,10 +37,19 @@ export interface Evaluation {
   readonly host: FunctionHost;
   /** Steps left. */
   budget: number;
+  /** Names that may still be searched for the one that was meant: in a file full of slips nobody reads all. */
+  hints: number;
 }
 
+/** A hint, while there are any left; `known` is only asked then. */
+export function hintFor(run: Evaluation, name: string, known: () => Iterable<string>): string | undefined {
+  return run.hints-- > 0 ? didYouMean(name, known()) : undefined;
+}
+
+export const MAX_HINTS = 100;
+
 /** Evaluations of one set of files may take this many steps: about a second of work. */
-export const STEP_BUDGET = 3_000_000;
+export const STEP_BUDGET = 2_000_000;
 
 /** Problems of one list or object after which its further ones are not kept. */
 const MAX_FAILURES = 50;
@@ -58,7 +67,7 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
     case "parentheses":
       return go(expression.inner);
     case "variable":
-      return lookUp(expression.name, scope, expression.range);
+      return lookUp(expression.name, scope, expression.range, run);
     case "item":
       return item ?? NULL;
     case "attribute":
@@ -68,7 +77,7 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
     case "splat":
       return splat(go(expression.object), expression.each, scope, run);
     case "call":
-      return call(expression, scope, run, item);
+      return weighed(call(expression, scope, run, item), expression.range);
     case "conditional":
       return conditional(expression, scope, run, item);
     case "binary":
@@ -83,25 +92,49 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
       return operand.kind === "number" ? numberValue(number.negate(operand.value)) : operand;
     }
     case "tuple":
-      return tupleValue(evaluateEach(expression.items, go, run));
+      return weighed(tupleValue(evaluateEach(expression.items, go, run)), expression.range);
     case "object":
-      return objectValue(
-        evaluateEach(
-          expression.entries,
-          ({ key, value }) => {
-            const name = keyText(go(key), key.range);
-            return [name, go(value)] as const;
-          },
-          run,
+      return weighed(
+        objectValue(
+          evaluateEach(
+            expression.entries,
+            ({ key, value }) => {
+              const name = keyText(go(key), key.range);
+              return [name, go(value)] as const;
+            },
+            run,
+          ),
         ),
+        expression.range,
       );
     case "for":
-      return loop(expression, scope, run, item);
+      return weighed(loop(expression, scope, run, item), expression.range);
     default: {
       const never: never = expression;
       return never;
     }
   }
+}
+
+/** How many values a value holds, each as often as it is reached: shared parts make a small tree of a huge one. */
+const weights = new WeakMap<Value, number>();
+const MAX_WEIGHT = 500_000;
+
+function weightOf(value: Value): number {
+  const parts = "items" in value ? value.items : "entries" in value ? value.entries.values() : undefined;
+  if (parts === undefined) return 1;
+  let weight = weights.get(value);
+  if (weight === undefined) {
+    weight = 1;
+    for (const part of parts) weight += weightOf(part);
+    weights.set(value, weight);
+  }
+  return weight;
+}
+
+function weighed(value: Value, range: Range): Value {
+  if (weightOf(value) > MAX_WEIGHT) throw failAt(range, `a value holds more than ${MAX_WEIGHT} others`);
+  return value;
 }
 
 function spend(run: Evaluation, steps: number, range: Range): void {
@@ -142,15 +175,15 @@ export function convertAt(value: Value, type: Parameters<typeof convert>[1], ran
   }
 }
 
-function lookUp(name: string, scope: Scope, range: Range): Value {
+function lookUp(name: string, scope: Scope, range: Range, run: Evaluation): Value {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
     const value = at.variables.get(name);
     if (value !== undefined) return value;
   }
-  const known: string[] = [];
-  for (let at: Scope | undefined = scope; at !== undefined; at = at.parent)
-    known.push(...at.variables.keys());
-  throw failAt(range, `unknown variable "${name}"`, didYouMean(name, known));
+  const hint = hintFor(run, name, function* () {
+    for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) yield* at.variables.keys();
+  });
+  throw failAt(range, `unknown variable "${name}"`, hint);
 }
 
 export function getAttribute(object: Value, name: string, range: Range): Value {
@@ -445,7 +478,7 @@ function call(
     throw failAt(
       nameRange,
       `unknown function "${name}"`,
-      didYouMean(name, [...run.functions.keys(), ...Object.keys(SPECIAL)]),
+      hintFor(run, name, () => [...run.functions.keys(), ...Object.keys(SPECIAL)]),
     );
   }
   const args: { value: Value; range: Range }[] = expression.args.map(arg => ({

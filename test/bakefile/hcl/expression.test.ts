@@ -67,7 +67,7 @@ test("columns count characters as people see them", () => {
 
 test("work without end is refused", () => {
   const loop = "[for a in range(1000) : [for b in range(1000) : [for c in range(1000) : 1]]]";
-  assert.match(problems(`x = ${loop}\ntarget "default" {}`), /too much work/);
+  assert.match(problems(`x = ${loop}\ntarget "default" {}`), /too much work|holds more than/);
   const doubling = Array.from({ length: 60 }, (_, i) => `v${i + 1} = "\${v${i}}\${v${i}}"`).join("\n");
   assert.match(problems(`v0 = "x"\n${doubling}\ntarget "default" {}`), /longer than|too much work/);
 });

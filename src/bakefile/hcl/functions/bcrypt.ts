@@ -9,7 +9,7 @@ const BOXES = 4 * 256;
 /** More are refused instead of being cut off. */
 const MAX_PASSWORD = 72;
 /** What one key schedule costs in steps of evaluation. */
-const SCHEDULE_STEPS = 150;
+const SCHEDULE_STEPS = 80;
 
 interface Cipher {
   /** The subkeys, then the boxes. */
