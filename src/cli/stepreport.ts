@@ -1,6 +1,5 @@
 // What `bake explain` and `bake plan` print: the steps of targets with what became of them, or would.
 import { InvalidArgumentError } from "commander";
-import type { Verdict } from "../solver/verdict.ts";
 import type { StepReport } from "../engine/engine.ts";
 import { safeLine } from "../progress/lines.ts";
 
@@ -65,7 +64,7 @@ function stepLines({ name, verdict }: StepReport, tense: Tense): readonly string
   return [line];
 }
 
-function wordOf(verdict: Verdict, tense: Tense): string {
+function wordOf(verdict: StepReport["verdict"], tense: Tense): string {
   switch (verdict.tag) {
     case "cached":
       return "CACHED";
