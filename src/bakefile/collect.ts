@@ -25,6 +25,9 @@ export interface VariableBlock {
   constraint: Type | undefined;
 }
 
+/** Earlier defaults that are kept, to be told. */
+const MAX_EARLIER = 20;
+
 /** Attributes of a variable. */
 const KNOWN = ["type", "default", "description", "validation"];
 
@@ -108,7 +111,10 @@ export function collectBlocks(
       type,
       fallback: find("default"),
       description: find("description"),
-      earlier: before === undefined ? [] : [...(before.fallback ? [before.fallback] : []), ...before.earlier],
+      earlier:
+        before === undefined
+          ? []
+          : [...(before.fallback ? [before.fallback] : []), ...before.earlier].slice(0, MAX_EARLIER),
       constraint: undefined,
     });
   }

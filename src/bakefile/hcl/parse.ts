@@ -55,7 +55,7 @@ function parseItems(cursor: Cursor, opening: Token | undefined): Body {
       if ("expression" in item) {
         const first = attributes.get(item.name);
         if (first === undefined) attributes.set(item.name, item);
-        else {
+        else if (cursor.problems.length < MAX_PROBLEMS) {
           cursor.problems.push({
             severity: "error",
             code: "bake-syntax",
