@@ -1,5 +1,7 @@
 // Source text and ranges within it: what every language front part points at when it reports a problem.
 
+import { splitGraphemes } from "./graphemes.ts";
+
 /** A text a user wrote: `name` is the path as the user would type it. */
 export interface Source {
   readonly name: string;
@@ -20,7 +22,6 @@ export interface Position {
 }
 
 const lineStarts = new WeakMap<Source, readonly number[]>();
-let graphemes: Intl.Segmenter | undefined;
 
 function startsOf(source: Source): readonly number[] {
   let starts = lineStarts.get(source);
@@ -49,12 +50,7 @@ function lineIndexAt(source: Source, offset: number): number {
 
 /** How many grapheme clusters `text` has. */
 export function countGraphemes(text: string): number {
-  // Printable ASCII, by far the common case, needs no segmenter.
-  if (/^[\x20-\x7e\t]*$/.test(text)) return text.length;
-  graphemes ??= new Intl.Segmenter("en", { granularity: "grapheme" });
-  let count = 0;
-  for (const segment of graphemes.segment(text)) if (segment.segment !== "") count++;
-  return count;
+  return splitGraphemes(text).length;
 }
 
 /** The line and column of an offset; offsets past the end give the end. */

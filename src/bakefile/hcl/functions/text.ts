@@ -11,6 +11,7 @@ import {
   objectValue,
   type Value,
 } from "../value.ts";
+import { splitGraphemes } from "../../../diagnostic/graphemes.ts";
 import { numberFromInt } from "../number.ts";
 import { expandReplacement, findAllRegex, findRegex, type Found } from "./regex.ts";
 
@@ -19,11 +20,6 @@ const str = param("str", STRING);
 /** A function from one string to a string. */
 function mapText(map: (text: string) => string): BakeFunction {
   return { params: [str], call: args => stringValue(map(textOf(args, 0))) };
-}
-
-function graphemes(text: string): readonly string[] {
-  if (/^[\x20-\x7e]*$/.test(text)) return [...text];
-  return [...new Intl.Segmenter("en", { granularity: "grapheme" }).segment(text)].map(part => part.segment);
 }
 
 function trimSet(text: string, cutset: string): string {
@@ -73,7 +69,7 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
   chomp: mapText(text => text.replace(/(?:\r\n?|\n)+$/, "")),
   trimspace: mapText(text => text.replace(LEADING, "").replace(TRAILING, "")),
   sanitize: mapText(text => text.replace(/[^a-zA-Z0-9_-]/gu, "_")),
-  reverse: mapText(text => [...graphemes(text)].reverse().join("")),
+  reverse: mapText(text => [...splitGraphemes(text)].reverse().join("")),
   urlencode: mapText(text =>
     encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd")).replace(/[!'()*]|%20/g, found =>
       found === "%20" ? "+" : `%${found.charCodeAt(0).toString(16).toUpperCase()}`,
@@ -131,11 +127,11 @@ export const textFunctions: Readonly<Record<string, BakeFunction>> = {
       return bounded(args.slice(1).flatMap(strings).join(textOf(args, 0)));
     },
   },
-  strlen: { params: [str], call: args => numberValue(numberFromInt(graphemes(textOf(args, 0)).length)) },
+  strlen: { params: [str], call: args => numberValue(numberFromInt(splitGraphemes(textOf(args, 0)).length)) },
   substr: {
     params: [str, param("offset", NUMBER), param("length", NUMBER)],
     call: args => {
-      const letters = graphemes(textOf(args, 0));
+      const letters = splitGraphemes(textOf(args, 0));
       let offset = intOf(args, 1);
       const length = intOf(args, 2);
       if (offset < 0) offset += letters.length;
