@@ -20,6 +20,8 @@ export interface ProcessSpec {
   readonly hostname?: string;
   readonly extraHosts?: readonly { readonly host: string; readonly ip: string }[];
   readonly network: "default" | "host" | "none";
+  /** Limits of resources by name (`nofile`), in place of the default ones; -1 is no limit. */
+  readonly ulimits?: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
   readonly insecure: boolean;
 }
 

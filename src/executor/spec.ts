@@ -89,7 +89,7 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
       env: command.env,
       cwd: command.cwd === "" ? "/" : command.cwd,
       capabilities: { bounding: capabilities, effective, permitted: effective, inheritable: [], ambient: [] },
-      rlimits: [{ type: "RLIMIT_NOFILE", soft: openFiles(), hard: openFiles() }],
+      rlimits: limits(command),
       noNewPrivileges: false,
     },
     root: { path: root.path, readonly: root.readonly },
@@ -166,6 +166,18 @@ function specMount(mount: ContainerMount): SpecMount {
 function bind(source: string, destination: string, readonly: boolean): SpecMount {
   const options = ["rbind", "rprivate", "nodev", ...(readonly ? ["ro"] : [])];
   return { destination, type: "bind", source, options };
+}
+
+/** The largest number below 2^64 that JSON can carry here: far above anything there is to count. */
+const NO_LIMIT = 2 ** 64 - 2048;
+
+function limits({ ulimits = [] }: ProcessSpec): readonly object[] {
+  const count = (value: bigint): number => (value < 0n ? NO_LIMIT : Math.min(Number(value), NO_LIMIT));
+  const own = ulimits.map(({ name, soft, hard }) => {
+    return { type: `RLIMIT_${name.toUpperCase()}`, soft: count(soft), hard: count(hard) };
+  });
+  if (ulimits.some(({ name }) => name === "nofile")) return own;
+  return [{ type: "RLIMIT_NOFILE", soft: openFiles(), hard: openFiles() }, ...own];
 }
 
 let openFilesLimit: number | undefined;

@@ -3,7 +3,7 @@
 import path from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
-import type { Mount } from "../llb/op/exec.ts";
+import type { ExecMeta, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -48,11 +48,12 @@ export const execBinding: OpBinding<"exec"> = {
     const { exitCode } = await executor.run(
       {
         args: meta.args,
-        env: [...meta.env, ...mounts.env],
+        env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
         cwd: meta.cwd === "" ? "/" : meta.cwd,
         user: meta.user,
         ...(meta.hostname !== "" && { hostname: meta.hostname }),
         extraHosts: meta.extraHosts,
+        ulimits: meta.ulimits,
         network: op.spec.network === "sandbox" ? "default" : op.spec.network,
         insecure: false,
       },
@@ -67,6 +68,23 @@ export const execBinding: OpBinding<"exec"> = {
     return await mounts.commit();
   },
 };
+
+const PROXY_VARIABLES = [
+  ["httpProxy", "HTTP_PROXY"],
+  ["httpsProxy", "HTTPS_PROXY"],
+  ["ftpProxy", "FTP_PROXY"],
+  ["noProxy", "NO_PROXY"],
+  ["allProxy", "ALL_PROXY"],
+] as const;
+
+/** Proxies by their names in upper and lower case, for programs look for either. */
+function proxyVariables({ proxyEnv }: ExecMeta): readonly string[] {
+  if (proxyEnv === undefined) return [];
+  return PROXY_VARIABLES.flatMap(([field, name]) => {
+    const value = proxyEnv[field];
+    return value === "" ? [] : [`${name}=${value}`, `${name.toLowerCase()}=${value}`];
+  });
+}
 
 /** Everything about the command that decides its result, besides its inputs. Proxies and host addresses do not. */
 function keyParts({ op, platform }: BoundVertex<"exec">): readonly KeyPart[] {

@@ -161,6 +161,12 @@ async function openCache(
         followSymlink: true,
         signal,
       });
+      // The directory itself too: its mode and owner are those the mount asks for.
+      const { mode, uid, gid } = await stat(
+        resolveInRoot(tree.root, selector === "" ? "/" : selector, { followLast: true }),
+      );
+      await chown(staged, uid, gid);
+      await chmod(staged, mode & 0o7777);
     }
     await rename(staged, directory);
   });
