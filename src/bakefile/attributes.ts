@@ -346,6 +346,8 @@ export const attributeTable: Table = {
   description: {
     ...textRow("description", { merge: (base, next) => next || (base ?? ""), required: true }),
     normalize: text => text || undefined,
+    // Never null, unlike the other texts.
+    toValue: text => stringValue(text ?? ""),
   },
   inherits: { ...listRow("inherits", { normalize: () => undefined, print: () => undefined }) },
   annotations: listRow("annotations", { print: items => printList(items.map(escapeTemplate)) }),
