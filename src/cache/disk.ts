@@ -30,14 +30,21 @@ export interface DiskStoreDeps {
   readonly snapshots: Snapshotter;
 }
 
+/** A store that can also tell what one execution was keyed by. */
+export interface DiskStore extends CacheStore<Ref> {
+  /** Parts of the keys under which a record was last saved. */
+  partsOf(record: Digest): Promise<readonly StoredPart[] | undefined>;
+}
+
 /** Opens the build cache of a state directory. The journal is read when first asked, then only its new end. */
-export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): CacheStore<Ref> {
+export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskStore {
   const journal = openJournal<JournalRecord>(root, owner, "cache", {
     encode: record => record,
     decode: decodeRecord,
   });
   const records = new Map<Digest, readonly StoredOutput[]>();
   const keys = new Map<Digest, Digest>();
+  const partsById = new Map<Digest, readonly StoredPart[]>();
   const partsByVertex = new Map<string, readonly StoredPart[]>();
   const partsByName = new Map<string, readonly StoredPart[]>();
   let refreshing: Promise<void> | undefined;
@@ -48,12 +55,14 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): CacheS
       return;
     }
     records.set(record.id, record.outputs);
+    partsById.set(record.id, record.parts);
     partsByVertex.set(record.vertex, record.parts);
     partsByName.set(record.name, record.parts);
   };
   const refresh = async (): Promise<void> => {
     const chunk = await journal.refresh();
-    if (chunk.restarted) for (const map of [records, keys, partsByVertex, partsByName]) map.clear();
+    if (chunk.restarted)
+      for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
     chunk.records.forEach(apply);
   };
   const refreshed = (): Promise<void> => {
@@ -105,6 +114,10 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): CacheS
     },
     async link(key, record) {
       await linkAll([key], record);
+    },
+    async partsOf(record) {
+      await refreshed();
+      return partsById.get(record);
     },
     async previousParts({ digest, name }) {
       await refreshed();

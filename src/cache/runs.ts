@@ -83,11 +83,12 @@ function decodeRun(value: unknown): RunRecord | undefined {
 
 function decodeStep(value: unknown): StepVerdict | undefined {
   if (!isObject(value)) return undefined;
-  const { id, name } = value;
+  const { id, name, record } = value;
   const verdict = decodeVerdict(value["verdict"]);
   if (typeof id !== "string" || !isDigest(id) || typeof name !== "string" || verdict === undefined)
     return undefined;
-  return { id, name, verdict };
+  if (record !== undefined && (typeof record !== "string" || !isDigest(record))) return undefined;
+  return { id, name, verdict, ...(record !== undefined && { record }) };
 }
 
 function decodeVerdict(value: unknown): Verdict | undefined {

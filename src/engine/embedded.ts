@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { openDiskStore } from "../cache/disk.ts";
+import { type DiskStore, openDiskStore } from "../cache/disk.ts";
 import { findEarlier } from "../cache/earlier.ts";
 import { openRunHistory, type RunRecord } from "../cache/runs.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -11,6 +11,7 @@ import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Definition } from "../llb/definition.ts";
 import { type Graph, mergeDefinitions } from "../llb/graph.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
 import type { Session } from "../session/session.ts";
@@ -104,12 +105,16 @@ function createRun(
   { session, emit, signal, definition }: SolveContext,
 ): Run {
   const history = openRunHistory(worker.root);
-  const earlier: RunRecord[] = [];
+  const earlier = new Map<string, RunRecord>();
+  const earlierOf: EarlierOf = vertex =>
+    definition === undefined
+      ? undefined
+      : (targets.get(vertex) ?? []).flatMap(target => earlier.get(target) ?? []);
   let mayExecute = true;
   const targets = new Map<string, readonly string[]>();
   const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
   const solver: Solver<Ref> = createSolver<Ref>({
-    store: withEarlierRuns(openDiskStore(worker), earlier),
+    store: withEarlierRuns(openDiskStore(worker), earlierOf),
     clock: { now: options.now },
     emit,
     signal,
@@ -162,7 +167,7 @@ function createRun(
   const readEarlier = async (requests: readonly SolveRequest[]): Promise<void> => {
     if (definition === undefined) return;
     const runs = await Promise.all(requests.map(({ name }) => history.read(definition, name)));
-    earlier.push(...runs.filter(run => run !== undefined));
+    for (const run of runs) if (run !== undefined) earlier.set(run.target, run);
   };
   const stepsByTarget = (requests: readonly SolveRequest[]): readonly PlanReport[] => {
     const steps = solver.verdicts();
@@ -174,8 +179,15 @@ function createRun(
   const remember = async (requests: readonly SolveRequest[], failed: ReadonlySet<string>): Promise<void> => {
     if (definition === undefined) return;
     const endedAt = options.now();
-    for (const { name, steps } of stepsByTarget(requests))
-      await history.write(definition, { target: name, endedAt, succeeded: !failed.has(name), steps });
+    for (const { name, steps } of stepsByTarget(requests)) {
+      const before = earlier.get(name)?.steps ?? [];
+      // A step that failed or was not reached is compared with what it was when it last succeeded.
+      const kept = steps.map(step => {
+        const record = step.record ?? findEarlier(before, step)?.record;
+        return record === undefined ? step : { ...step, record };
+      });
+      await history.write(definition, { target: name, endedAt, succeeded: !failed.has(name), steps: kept });
+    }
   };
 
   return {
@@ -254,19 +266,25 @@ function failedRequests(
   return new Set(failed);
 }
 
-/** The store, explaining steps that are new to it by those of earlier runs that they continue. */
-function withEarlierRuns(store: CacheStore<Ref>, earlier: readonly RunRecord[]): CacheStore<Ref> {
+/** Steps of the last runs of the targets that want a vertex. */
+type EarlierOf = (vertex: Digest) => readonly RunRecord[] | undefined;
+
+/**
+ * The store, explaining steps by what they were in the last run of the same target: a step of another target or project
+ * may have the same name, or even the same definition. As it is when runs are not remembered.
+ */
+function withEarlierRuns(store: DiskStore, earlierOf: EarlierOf): CacheStore<Ref> {
   return {
     ...store,
     async previousParts({ digest, name }) {
-      const exact = await store.previousParts?.({ digest, name: "" });
-      if (exact !== undefined) return exact;
+      const earlier = earlierOf(digest);
+      if (earlier === undefined) return await store.previousParts?.({ digest, name });
       for (const { steps } of earlier) {
-        const id = findEarlier(steps, name);
-        const parts = id && (await store.previousParts?.({ digest: id, name: "" }));
+        const record = findEarlier(steps, { id: digest, name })?.record;
+        const parts = record && (await store.partsOf(record));
         if (parts !== undefined) return parts;
       }
-      return await store.previousParts?.({ digest, name });
+      return undefined;
     },
   };
 }

@@ -18,11 +18,15 @@ export interface StepVerdict {
   readonly id: Digest;
   readonly name: string;
   readonly verdict: Verdict;
+  /** What holds its result, for explanations in later runs. */
+  readonly record?: Digest;
 }
 
 export function verdictOf<R>(node: Node<R>): StepVerdict {
   const { digest: id, name } = node.vertex;
-  return { id, name, verdict: judge(node, workerOf(node)) };
+  const worker = workerOf(node);
+  const record = recordOf(worker.state)?.id;
+  return { id, name, verdict: judge(node, worker), ...(record !== undefined && { record }) };
 }
 
 function judge<R>(node: Node<R>, worker: Node<R>): Verdict {

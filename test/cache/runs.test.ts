@@ -61,8 +61,7 @@ test("a step continues the one of its name, of its text, or at its place", () =>
   const names = ["[base 1/2] COPY a .", "[base 2/2] RUN make", "[build 1/2] RUN make", "[2/3] RUN test"];
   const steps = names.map(name => ({ id: digestOf(name), name, verdict: { tag: "cached" } as const }));
   const continued = (name: string): string | undefined => {
-    const id = findEarlier(steps, name);
-    return steps.find(step => step.id === id)?.name;
+    return findEarlier(steps, { id: digestOf(`new ${name}`), name })?.name;
   };
   assert.equal(continued("[build 1/2] RUN make"), "[build 1/2] RUN make");
   assert.equal(continued("[base 3/3] RUN make"), "[base 2/2] RUN make", "moved");

@@ -137,3 +137,32 @@ test("explaining before any run says what to do", async () => {
   assert.equal(exitCode, 2);
   assert.match(stderr, /there is no run of "default" to explain\n.*build first/);
 });
+
+test("a step is compared with its own target's last run, not with what looks the same elsewhere", async () => {
+  using project = tempProject();
+  writeApp(project);
+  await bakeOk(plain, project);
+  using other = tempProject();
+  writeApp(other);
+  other.write("src/a", "of another project\n");
+  const first = await bakeOk(plain, { cwd: other.cwd, root: project.root });
+  assert.deepEqual(reasons(first.stderr), {}, "the first build of a project");
+  project.write("src/b", "edited\n");
+  const { stderr } = await bakeOk(plain, project);
+  assert.equal(reasons(stderr)[COPY], `file "src/b" changed`);
+});
+
+test("after a failure a step is compared with when it last succeeded", async () => {
+  using project = tempProject();
+  writeApp(project);
+  await bakeOk(plain, project);
+  const good = project.read("Dockerfile");
+  project.write("Dockerfile", good.replace("> /both", "> /none; false"));
+  assert.equal((await bake(plain, project)).exitCode, 1);
+  project.write("Dockerfile", good.replace("> /both", ">> /both"));
+  const { stderr } = await bakeOk(plain, project);
+  assert.equal(
+    reasons(stderr)[CAT.replace("> /both", ">> /both")],
+    `command changed from "cat /src/* > /both" to "cat /src/* >> /both"`,
+  );
+});
