@@ -1,5 +1,7 @@
 // The solver's store on disk: keys name records, records name snapshots. An append-only journal shared by all processes
 // of a state directory; every answer is checked against what really exists.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
@@ -61,8 +63,7 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
   };
   const refresh = async (): Promise<void> => {
     const chunk = await journal.refresh();
-    if (chunk.restarted)
-      for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
+    if (chunk.restarted) for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
     chunk.records.forEach(apply);
   };
   const refreshed = (): Promise<void> => {
@@ -133,6 +134,78 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
     }
     return record;
   }
+}
+
+/**
+ * Shrinks the journal: drops records whose snapshots are gone, and their keys. What the newest runs of steps were made
+ * of stays for explanations, unless `forget` is set. Records follow their snapshots, so none in the making is lost.
+ */
+export async function compactDiskStore(
+  { root, owner }: Pick<DiskStoreDeps, "root" | "owner">,
+  { forget = false, signal }: { readonly forget?: boolean; readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const journal = openJournal<JournalRecord>(root, owner, "cache", {
+    encode: record => record,
+    decode: decodeRecord,
+  });
+  await journal.compact(
+    all => compactRecords(all, path => existsSync(join(root.snapshots, path)), forget),
+    signal,
+  );
+}
+
+/** Names of the steps that made the snapshots of a state directory, by the snapshot's id. */
+export async function readStepNames({
+  root,
+  owner,
+}: Pick<DiskStoreDeps, "root" | "owner">): Promise<ReadonlyMap<string, string>> {
+  const journal = openJournal<JournalRecord>(root, owner, "cache", {
+    encode: record => record,
+    decode: decodeRecord,
+  });
+  const names = new Map<string, string>();
+  for (const record of (await journal.refresh()).records)
+    if (record.type === "record")
+      for (const output of record.outputs) if (output !== null) names.set(output, record.name);
+  return names;
+}
+
+/** How many steps that have lost their results are remembered for explanations. */
+const MAX_REMEMBERED = 2_000;
+
+function compactRecords(
+  all: readonly JournalRecord[],
+  isSnapshot: (id: string) => boolean,
+  forget: boolean,
+): readonly JournalRecord[] {
+  const isHere = (output: StoredOutput): boolean =>
+    output === null || output === "scratch" || isSnapshot(output);
+  const newest = new Map<Digest, JournalRecord>();
+  const newestOfStep = new Map<string, JournalRecord>();
+  const keys = new Map<Digest, JournalRecord>();
+  for (const record of all) {
+    if (record.type === "key") keys.set(record.key, record);
+    else {
+      newest.set(record.id, record);
+      newestOfStep.set(record.name, record);
+    }
+  }
+  const live = new Set<JournalRecord>();
+  for (const record of newest.values()) {
+    if (record.type !== "record" || !record.outputs.every(isHere)) continue;
+    // Nothing can be loaded of what was read in place.
+    if (record.outputs.some(output => output !== null && (!forget || output !== "scratch"))) live.add(record);
+  }
+  const remembered = new Set(
+    forget ? [] : [...newestOfStep.values()].filter(record => !live.has(record)).slice(-MAX_REMEMBERED),
+  );
+  const liveIds = new Set([...live].map(({ id }) => id));
+  return all.filter(
+    record =>
+      live.has(record) ||
+      remembered.has(record) ||
+      (record.type === "key" && keys.get(record.key) === record && liveIds.has(record.id)),
+  );
 }
 
 function storedOutput(ref: Ref | undefined): StoredOutput {

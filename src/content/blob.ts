@@ -1,10 +1,11 @@
 // Blobs: files named by the digest of their content. Written beside, verified while written, renamed into place.
 import { createReadStream } from "node:fs";
-import { open, readFile, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, readFile, rename, rm, stat, utimes, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, digestHex, digestOf, type Digest, type Digester } from "../oci/digest.ts";
 import type { Owner } from "./lease.ts";
+import { withLock } from "./lock.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
 export interface BlobStore {
@@ -47,6 +48,12 @@ export interface BlobWriter extends AsyncDisposable {
   commit(options?: Omit<WriteOptions, "signal">): Promise<StoredBlob>;
 }
 
+/**
+ * Held shared from the lease of a blob to the look whether it is there, and exclusively by whoever removes blobs: so
+ * either the remover sees the lease, or the user sees the blob gone.
+ */
+export const BLOB_LOCK = "blobs";
+
 /** Pieces are gathered to this size before they go to disk; producers such as tar write 512 bytes at a time. */
 const BUFFER_BYTES = 256 * 1024;
 
@@ -67,8 +74,20 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
     path,
     size: fileSize,
     async has(digest) {
-      owner.lease("blob", digest);
-      return (await fileSize(digest)) !== undefined;
+      return withLock(
+        root,
+        BLOB_LOCK,
+        undefined,
+        async () => {
+          owner.lease("blob", digest);
+          if ((await fileSize(digest)) === undefined) return false;
+          // The time of last use, by which blobs are evicted; not knowing it is no failure.
+          const now = new Date();
+          await utimes(path(digest), now, now).catch(() => undefined);
+          return true;
+        },
+        { shared: true },
+      );
     },
     async read(digest) {
       owner.lease("blob", digest);
@@ -106,8 +125,7 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
         isBytes(source)
       ) {
         const digest = digestOf(source);
-        if (digest === options.expected) {
-          owner.lease("blob", digest);
+        if (digest === options.expected && (await store.has(digest))) {
           if ((await fileSize(digest)) === source.length) return { digest, size: source.length };
         }
       }
@@ -127,7 +145,18 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
       const file = await open(draft, "wx", 0o644).catch((thrown: unknown) => {
         throw storeError(thrown);
       });
-      return createWriter(draft, file, path, digest => owner.lease("blob", digest));
+      return createWriter(draft, file, digest =>
+        withLock(
+          root,
+          BLOB_LOCK,
+          undefined,
+          () => {
+            owner.lease("blob", digest);
+            return rename(draft, path(digest));
+          },
+          { shared: true },
+        ),
+      );
     },
     async remove(digest) {
       await rm(path(digest), { force: true });
@@ -136,12 +165,7 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
   return store;
 }
 
-function createWriter(
-  draft: string,
-  file: FileHandle,
-  path: (digest: Digest) => string,
-  lease: (digest: Digest) => void,
-): BlobWriter {
+function createWriter(draft: string, file: FileHandle, place: (digest: Digest) => Promise<void>): BlobWriter {
   const digester: Digester = createDigester();
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
@@ -195,8 +219,7 @@ function createWriter(
         await file.datasync();
         state = "closed";
         await file.close();
-        lease(digest);
-        await rename(draft, path(digest));
+        await place(digest);
       } catch (thrown) {
         throw storeError(thrown);
       }

@@ -12,7 +12,7 @@ import type { StateRoot } from "./root.ts";
 import { removeOwnerFolder, sweepDeadOwners } from "./sweep.ts";
 
 /** What a lease protects from being pruned. */
-export type LeaseKind = "blob" | "snapshot";
+export type LeaseKind = "blob" | "snapshot" | "cache-mount";
 
 /** This process as a guest of the state directory. Everything under `path` is gone after dispose. */
 export interface Owner extends AsyncDisposable {
@@ -23,7 +23,7 @@ export interface Owner extends AsyncDisposable {
   readonly temp: string;
   /** A path below `folder` of the owner that nothing uses; the parent exists, the path itself does not. */
   newPath(folder: OwnerFolder): string;
-  /** Keeps a blob or snapshot from being pruned while this process lives. Call before checking that it exists. */
+  /** Keeps a blob, snapshot or cache mount from being pruned while this process lives. Call before checking that it exists. */
   lease(kind: LeaseKind, id: string): void;
   /** Runs before the folder is removed, newest first; a failure does not keep the others from running. */
   onDispose(release: () => Promise<void>): void;
@@ -109,12 +109,17 @@ function createOwner(root: StateRoot, name: string, fd: number): Owner {
 
 /** What living owners hold. Dead ones count until they are swept. */
 export async function readLeases(root: StateRoot): Promise<Readonly<Record<LeaseKind, ReadonlySet<string>>>> {
-  const leases = { blob: new Set<string>(), snapshot: new Set<string>() };
+  const leases = {
+    blob: new Set<string>(),
+    snapshot: new Set<string>(),
+    "cache-mount": new Set<string>(),
+  };
   for (const name of await readdir(root.owners)) {
     const text = await readFile(join(root.owners, name, "leases"), "utf8").catch(() => "");
     for (const line of text.split("\n")) {
       const [kind, id] = line.split(" ");
-      if ((kind === "blob" || kind === "snapshot") && id !== undefined) leases[kind].add(id);
+      if ((kind === "blob" || kind === "snapshot" || kind === "cache-mount") && id !== undefined)
+        leases[kind].add(id);
     }
   }
   return leases;

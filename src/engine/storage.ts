@@ -52,6 +52,35 @@ export async function defaultGoal(rootPath: string): Promise<{ maxBytes: number;
   };
 }
 
+/**
+ * Prunes when something was added since the last time, the ceiling is another one, or the disk is filling up. Never
+ * fails: what could not be removed now is tried again after the next build.
+ */
+export async function collectGarbage(
+  rootPath: string,
+  goal: StorageGoal,
+  signal?: AbortSignal,
+): Promise<readonly StoredThing[]> {
+  try {
+    const root = await openStateRoot(rootPath);
+    const marker = join(root.facts, "collected");
+    const ceiling = String(goal.maxBytes ?? "none");
+    const { bavail, bsize } = await statfs(root.path);
+    const added = await newest([root.snapshots, join(root.blobs, "sha256")]);
+    const isDue =
+      added >= (await newest([marker])) ||
+      bavail * bsize < (goal.minFreeBytes ?? 0) ||
+      (await readFile(marker, "utf8").catch(() => "")) !== ceiling;
+    if (!isDue) return [];
+    // Marked before looking, so that what appears meanwhile is looked at next time.
+    await writeFile(marker, ceiling);
+    await using storage = await openStorage(rootPath);
+    return await storage.prune(goal, signal);
+  } catch {
+    return [];
+  }
+}
+
 /** Enters a state directory, sweeping what dead processes left. @throws BakeError "state-unusable" */
 export async function openStorage(rootPath: string): Promise<Storage> {
   const root = await openStateRoot(rootPath);
@@ -114,21 +143,13 @@ const removers: Readonly<Record<EntryKind, Remover>> = {
   async snapshot(things, parts, signal) {
     const ids = things.map(({ id }) => parseSnapshotId(id)).filter(id => id !== undefined);
     const removed = await parts.snapshots.remove(ids, signal);
-    // A layer may belong to several snapshots: it goes with the last of them.
-    const present = new Set<string>(await readdir(parts.root.snapshots));
-    const needed = new Set<string>();
-    for (const [id, blobs] of await parts.layers.all())
-      if (present.has(id)) for (const { descriptor } of blobs) needed.add(descriptor.digest);
     const gone = new Set<string>(removed);
     const orphans = things.filter(({ id }) => gone.has(id)).flatMap(({ blobs }) => blobs);
-    await pruneBlobs(
-      [...new Set(orphans)].filter(digest => !needed.has(digest)),
-      parts,
-      signal,
-    );
+    await pruneBlobs([...new Set(orphans)], parts, () => layersOfSnapshots(parts), signal);
     return removed;
   },
-  blob: (things, parts, signal) => pruneBlobs(things.map(({ id }) => id).filter(isDigest), parts, signal),
+  blob: (things, parts, signal) =>
+    pruneBlobs(things.map(({ id }) => id).filter(isDigest), parts, () => layersOfSnapshots(parts), signal),
   async "cache-mount"(things, { root, owner }, signal) {
     const removed: string[] = [];
     for (const { id } of things) {
@@ -157,6 +178,18 @@ const removers: Readonly<Record<EntryKind, Remover>> = {
 };
 
 const CACHE_MOUNTS = "cache-mounts";
+
+/**
+ * The blobs that hold layers of snapshots there are. They stay as long as the snapshot: packed anew, a layer of a
+ * pulled image could get another digest than the registry's.
+ */
+async function layersOfSnapshots({ root, layers }: Parts): Promise<ReadonlySet<string>> {
+  const present = new Set<string>(await readdir(root.snapshots));
+  const needed = new Set<string>();
+  for (const [id, blobs] of await layers.all())
+    if (present.has(id)) for (const { descriptor } of blobs) needed.add(descriptor.digest);
+  return needed;
+}
 
 /** A cache's folder and its private copies, `<id>.<n>`. */
 async function foldersOf(root: StateRoot, id: string): Promise<readonly string[]> {
@@ -305,7 +338,8 @@ function decodeSizes(text: string): Map<string, Measured> {
     return sizes;
   }
   for (const row of Array.isArray(rows) ? (rows as readonly unknown[]) : []) {
-    const [key, sizeBytes, atMs]: readonly unknown[] = Array.isArray(row) ? row : [];
+    if (!Array.isArray(row)) continue;
+    const [key, sizeBytes, atMs] = row as readonly unknown[];
     if (typeof key === "string" && typeof sizeBytes === "number" && typeof atMs === "number")
       sizes.set(key, { sizeBytes, atMs });
   }

@@ -1,6 +1,6 @@
 // The file systems of an exec step: each mount of the op becomes a directory on the host that the container binds, and
 // those with an output are committed when the command has succeeded.
-import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { acquireLock, tryLock, withLock } from "../content/lock.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -144,7 +144,13 @@ async function openCache(
   const id = digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
   const directory = path.join(worker.cacheMounts, id);
   await withLock(worker.root, `cache-mount-init-${id}`, signal, async () => {
-    if ((await stat(directory).catch(() => undefined)) !== undefined) return;
+    // Whoever removes caches that nobody uses holds this lock.
+    worker.owner.lease("cache-mount", id);
+    if ((await stat(directory).catch(() => undefined)) !== undefined) {
+      const now = new Date();
+      await utimes(directory, now, now);
+      return;
+    }
     const staged = `${directory}.new`;
     // A process that was killed here may have left a part.
     await rm(staged, { recursive: true, force: true });

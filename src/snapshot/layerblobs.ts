@@ -1,5 +1,7 @@
 // Which blob holds a snapshot's changes: known for pulled layers, and remembered for layers once packed, so that an
 // unchanged layer is neither compressed nor uploaded again. Lost entries cost time, never correctness.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
@@ -19,6 +21,10 @@ export interface LayerBlobs {
   /** Every blob known for a snapshot's own changes, in the order they were added. */
   find(snapshot: string): Promise<readonly LayerBlob[]>;
   add(snapshot: SnapshotId, blob: LayerBlob): Promise<void>;
+  /** Every blob that is known for some snapshot, by the snapshot's id. */
+  all(): Promise<ReadonlyMap<string, readonly LayerBlob[]>>;
+  /** Forgets what is known of snapshots that are gone. Entries follow their snapshot, so none in the making is lost. */
+  compact(signal?: AbortSignal): Promise<void>;
 }
 
 interface LayerRecord {
@@ -55,6 +61,23 @@ export function openLayerBlobs(root: StateRoot, owner: Owner): LayerBlobs {
       return known.get(snapshot) ?? [];
     },
     add: (snapshot, blob) => journal.append({ snapshot, blob }),
+    async all() {
+      await refreshed();
+      return known;
+    },
+    compact: signal =>
+      journal.compact(records => {
+        const present = new Map<string, boolean>();
+        const seen = new Set<string>();
+        return records.filter(({ snapshot, blob }) => {
+          const known = present.get(snapshot) ?? existsSync(join(root.snapshots, snapshot));
+          present.set(snapshot, known);
+          const line = `${snapshot} ${blob.descriptor.digest}`;
+          if (!known || seen.has(line)) return false;
+          seen.add(line);
+          return true;
+        });
+      }, signal),
   };
 }
 

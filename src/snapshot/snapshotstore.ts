@@ -2,7 +2,7 @@
 // A snapshot appears by rename, complete; its name in the state is its id, so no index can dangle.
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
-import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { readLeases, type Owner } from "../content/lease.ts";
@@ -37,7 +37,14 @@ export interface SnapshotStore {
   commit(draft: string, meta: NewMeta, name: string | undefined): Promise<SnapshotId>;
   /** Which of `ids` were removed: those that have no children and that nobody uses. */
   remove(ids: readonly SnapshotId[], signal?: AbortSignal): Promise<readonly SnapshotId[]>;
-  list(): Promise<readonly { readonly id: SnapshotId; readonly meta: SnapshotMeta }[]>;
+  list(): Promise<readonly ListedSnapshot[]>;
+}
+
+export interface ListedSnapshot {
+  readonly id: SnapshotId;
+  readonly meta: SnapshotMeta;
+  /** Milliseconds since 1970. */
+  readonly lastUsedMs: number;
 }
 
 export type NewMeta = Pick<SnapshotMeta, "parent" | "kind" | "copiedNs">;
@@ -93,7 +100,11 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         async () => {
           owner.lease("snapshot", id);
           const meta = await readMeta(id);
-          if (meta) known.set(id, meta);
+          if (meta === undefined) return undefined;
+          known.set(id, meta);
+          // The time of last use, by which snapshots are evicted; not knowing it is no failure.
+          const now = new Date();
+          await utimes(join(folder(id), "meta.json"), now, now).catch(() => undefined);
           return meta;
         },
         { shared: true },
@@ -120,14 +131,19 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         bootNs: String(process.hrtime.bigint()),
       };
       try {
-        owner.lease("snapshot", id);
         writeFileSync(join(draft, "meta.json"), JSON.stringify(full));
-        await placeFolder(
-          draft,
-          folder(id),
-          async () => (await readMeta(id)) !== undefined,
-          owner.newPath("trash"),
-        );
+        const place = (): Promise<void> => {
+          owner.lease("snapshot", id);
+          return placeFolder(
+            draft,
+            folder(id),
+            async () => (await readMeta(id)) !== undefined,
+            owner.newPath("trash"),
+          );
+        };
+        // One of that name that is there already may be about to be removed. Other ids are new, and nobody's aim.
+        if (name === undefined) await place();
+        else await withLock(root, LOCK, undefined, place, { shared: true });
       } catch (thrown) {
         throw storeError(thrown);
       }
@@ -167,9 +183,10 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
       });
     },
     async list() {
-      const found: { id: SnapshotId; meta: SnapshotMeta }[] = [];
+      const found: ListedSnapshot[] = [];
       for (const name of (await readdir(root.snapshots)).sort()) {
-        const text = await readFile(join(root.snapshots, name, "meta.json"), "utf8").catch(() => "");
+        const path = join(root.snapshots, name, "meta.json");
+        const text = await readFile(path, "utf8").catch(() => "");
         const meta = parseMeta(text) ?? {
           parent: undefined,
           created: 0,
@@ -177,7 +194,11 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
           boot: "",
           bootNs: "0",
         };
-        found.push({ id: name as SnapshotId, meta });
+        const lastUsedMs = await stat(path).then(
+          ({ mtimeMs }) => mtimeMs,
+          () => 0,
+        );
+        found.push({ id: name as SnapshotId, meta, lastUsedMs });
       }
       return found;
     },
