@@ -62,6 +62,10 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "folder for the cache and other state (default: LLBAKE_ROOT, or llbake in XDG_STATE_HOME or ~/.local/state)",
     ),
     value(
+      "--cache-max-size <size>",
+      "ceiling on the cache, as 5GB (default: LLBAKE_CACHE_MAX_SIZE, or a tenth of the disk, at most 20GB)",
+    ),
+    value(
       "--oci-runtime <path>",
       "OCI runtime to use: a name on PATH or a path (default: crun, runc or youki)",
     ),

@@ -2,7 +2,9 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Engine } from "../engine/engine.ts";
+import type { StorageGoal } from "../engine/storage.ts";
 import { hostPlatform } from "./hostplatform.ts";
+import { parseSize } from "./sizes.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
 
 export interface EngineFlags {
@@ -11,13 +13,18 @@ export interface EngineFlags {
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
   readonly failOnCacheMiss?: boolean;
+  readonly cacheMaxSize?: string;
 }
 
 /** Opens the state directory when it is first needed. Dispose it to leave nothing behind. */
 export async function createEngine(flags: EngineFlags, environment: Environment): Promise<Engine> {
   const { createEmbeddedEngine } = await import("../engine/embedded.ts");
-  return createEmbeddedEngine({
-    rootPath: rootPath(flags, environment),
+  const { withCeiling } = await import("../engine/ceiling.ts");
+  const root = rootPath(flags, environment);
+  // A wrong size is told before anything is built.
+  const maxBytes = maxCacheBytes(flags, environment);
+  const engine = createEmbeddedEngine({
+    rootPath: root,
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
@@ -26,6 +33,33 @@ export async function createEngine(flags: EngineFlags, environment: Environment)
     now: Date.now,
     stdout: environment.stdout,
   });
+  return withCeiling(engine, root, () => goalFor(maxBytes, root));
+}
+
+/** What builds keep the cache to. @throws BakeError "usage" */
+export function cacheGoal(
+  flags: Pick<EngineFlags, "cacheMaxSize">,
+  environment: Environment,
+  root: string,
+): Promise<StorageGoal> {
+  return goalFor(maxCacheBytes(flags, environment), root);
+}
+
+async function goalFor(maxBytes: number | undefined, root: string): Promise<StorageGoal> {
+  const { defaultGoal } = await import("../engine/storage.ts");
+  // The directory of the state may not be there yet, or be gone; then there is nothing to keep small.
+  const usual = await defaultGoal(root).catch(() => ({}));
+  return { ...usual, ...(maxBytes !== undefined && { maxBytes }) };
+}
+
+/** The ceiling that was asked for, in bytes. @throws BakeError "usage" */
+function maxCacheBytes(
+  { cacheMaxSize }: Pick<EngineFlags, "cacheMaxSize">,
+  { env }: Environment,
+): number | undefined {
+  if (cacheMaxSize !== undefined) return parseSize(cacheMaxSize, "--cache-max-size");
+  const wanted = env["LLBAKE_CACHE_MAX_SIZE"];
+  return wanted ? parseSize(wanted, "LLBAKE_CACHE_MAX_SIZE") : undefined;
 }
 
 /** The state directory of a run, absolute. */

@@ -29,5 +29,6 @@ export interface BakeFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly cacheMaxSize?: string;
   readonly failOnCacheMiss?: boolean;
 }

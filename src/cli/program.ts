@@ -39,6 +39,10 @@ export const commands: Readonly<Record<string, CommandRow>> = {
     summary: "check what this machine can do, and how to fix what it cannot",
     load: async () => (await import("./doctor.ts")).defineDoctor,
   },
+  du: {
+    summary: "show what the cache holds and what it takes on disk",
+    load: async () => (await import("./du.ts")).defineDu,
+  },
   explain: {
     summary: "tell which steps of the last run were cached, and why the others ran",
     load: async () => (await import("./explain.ts")).defineExplain,
@@ -46,6 +50,10 @@ export const commands: Readonly<Record<string, CommandRow>> = {
   plan: {
     summary: "tell what would run, without running it",
     load: async () => (await import("./plan.ts")).definePlan,
+  },
+  prune: {
+    summary: "remove what is cached and not in use",
+    load: async () => (await import("./prune.ts")).definePrune,
   },
 };
 
