@@ -21,8 +21,9 @@ export interface Reason {
 /** How many changed parts a reason names. */
 const NAMED = 3;
 
-/** How many characters of a value a reason shows. */
-const SHOWN_LENGTH = 60;
+/** How many characters a reason shows of a value: of its beginning, and of its end, where digests are. */
+const SHOWN_HEAD = 50;
+const SHOWN_TAIL = 20;
 
 const NEW = "it was not built before";
 
@@ -165,11 +166,13 @@ function factOf({ label, change, from, to }: PartChange, inputs: readonly string
   return { noun, name, verb: differ ? `changed from ${before} to ${after}` : change };
 }
 
-/** A value short enough to be read in a line: digests cut, line ends and the rest of long texts left out. */
+/** A value short enough to be read in a line: digests cut, line ends and the middle of long texts left out. */
 function abridged(shown: string | undefined): string | undefined {
   if (shown === undefined) return undefined;
   const text = shown.replace(/sha256:([0-9a-f]{12})[0-9a-f]{52}/g, "sha256:$1").replace(/\s+/g, " ");
-  return JSON.stringify(text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
+  return JSON.stringify(
+    text.length > SHOWN_HEAD + SHOWN_TAIL ? `${text.slice(0, SHOWN_HEAD)}…${text.slice(-SHOWN_TAIL)}` : text,
+  );
 }
 
 /** The number of the input a label speaks of. */

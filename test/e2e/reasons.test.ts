@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bake, bakeOk, baseStage, type Project, target, tempProject } from "../rig/bake.ts";
+import { skipWithoutRegistry, startRegistry } from "../rig/registry.ts";
 
 const plain = ["--progress=plain"];
 
@@ -165,4 +166,31 @@ test("after a failure a step is compared with when it last succeeded", async () 
     reasons(stderr)[CAT.replace("> /both", ">> /both")],
     `command changed from "cat /src/* > /both" to "cat /src/* >> /both"`,
   );
+});
+
+test("a base image whose tag moved is told with both digests", { skip: skipWithoutRegistry }, async () => {
+  await using registry = await startRegistry();
+  using base = tempProject();
+  const name = `${registry.host}/base:1`;
+  const pushBase = async (greeting: string): Promise<void> => {
+    base.write("bake.hcl", target("default", `tags = ["${name}"]`, `output = ["type=registry"]`));
+    base.write("Dockerfile", `${baseStage}RUN echo ${greeting} > /greeting\n`);
+    await bakeOk([], base);
+  };
+  using project = tempProject();
+  project.write("bake.hcl", `target "default" {\n  output = ["type=cacheonly"]\n}\n`);
+  project.write("Dockerfile", `FROM ${name}\nRUN cat /greeting > /copy\n`);
+  await pushBase("hello");
+  await bakeOk(plain, project);
+  await pushBase("bonjour");
+  const { stdout } = await bakeOk(["plan", "--format", "json"], project);
+  const { stderr } = await bakeOk(plain, project);
+  const told = Object.values(reasons(stderr));
+  assert.match(
+    told[0] ?? "",
+    /^base image changed from ".*@sha256:[0-9a-f]{12}" to ".*@sha256:[0-9a-f]{12}"$/,
+    stderr,
+  );
+  assert.match(told[1] ?? "", /^input "\[1\/2\] FROM .*" changed$/, stderr);
+  assert.equal(Object.values(states(stdout)).filter(state => state.startsWith("run: ")).length, 2, stdout);
 });

@@ -68,8 +68,8 @@ const rows: readonly Row[] = [
   ],
   [
     "long values that differ only where they are cut",
-    [["command", "1", `${"x".repeat(80)}1`]],
-    [["command", "2", `${"x".repeat(80)}2`]],
+    [["command", "1", `${"x".repeat(60)}1${"x".repeat(60)}`]],
+    [["command", "2", `${"x".repeat(60)}2${"x".repeat(60)}`]],
     "command changed",
   ],
   ["nothing changed", [["command", "1"]], [["command", "1"]], "its result is no longer in the cache"],
