@@ -8,6 +8,7 @@ import type { StateRoot } from "../content/root.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { parseSnapshotId, type Snapshotter } from "../snapshot/snapshotter.ts";
+import { touchSnapshot } from "../snapshot/snapshotstore.ts";
 import { storedPart } from "../solver/cachekey.ts";
 import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "../solver/op.ts";
 
@@ -63,12 +64,20 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
   };
   const refresh = async (): Promise<void> => {
     const chunk = await journal.refresh();
-    if (chunk.restarted) for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
+    if (chunk.restarted)
+      for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
     chunk.records.forEach(apply);
   };
   const refreshed = (): Promise<void> => {
     refreshing ??= refresh().finally(() => (refreshing = undefined));
     return refreshing;
+  };
+  const touched = new Set<string>();
+  const touch = async (output: string): Promise<void> => {
+    const id = parseSnapshotId(output);
+    if (id === undefined || output === "scratch" || touched.has(output)) return;
+    touched.add(output);
+    await touchSnapshot(root, id);
   };
   const loadOutput = async (output: StoredOutput | undefined): Promise<Ref | undefined> => {
     if (output === undefined || output === null) return undefined;
@@ -89,7 +98,11 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
     async query(key) {
       await refreshed();
       const id = keys.get(key);
-      return id === undefined || !records.has(id) ? undefined : { id };
+      const outputs = id === undefined ? undefined : records.get(id);
+      if (id === undefined || outputs === undefined) return undefined;
+      // A result may be of use without being loaded: when a later step's result is found.
+      for (const output of outputs) if (output !== null) await touch(output);
+      return { id };
     },
     async load(record, index) {
       return loadOutput(records.get(record.id)?.[index]);

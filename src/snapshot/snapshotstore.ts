@@ -102,9 +102,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
           const meta = await readMeta(id);
           if (meta === undefined) return undefined;
           known.set(id, meta);
-          // The time of last use, by which snapshots are evicted; not knowing it is no failure.
-          const now = new Date();
-          await utimes(join(folder(id), "meta.json"), now, now).catch(() => undefined);
+          await touchSnapshot(root, id);
           return meta;
         },
         { shared: true },
@@ -204,6 +202,12 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
     },
   };
   return store;
+}
+
+/** Notes that a snapshot was of use now: those used least recently are evicted first. Not knowing it is no failure. */
+export async function touchSnapshot(root: StateRoot, id: SnapshotId): Promise<void> {
+  const now = new Date();
+  await utimes(join(root.snapshots, id, "meta.json"), now, now).catch(() => undefined);
 }
 
 export function missing(id: SnapshotId): BakeError {
