@@ -12,7 +12,7 @@ import {
   type Platform,
   platformPreference,
 } from "../oci/platform.ts";
-import { syntaxRequest } from "./dockerfile/frontend.ts";
+import { syntaxRequest } from "./dockerfile/syntaxrequest.ts";
 import { parseDockerfile } from "./dockerfile/parse.ts";
 import { formatFullPlatform } from "./dockerfile/platform.ts";
 import { parseOptions } from "./dockerfile/stage.ts";

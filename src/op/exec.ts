@@ -40,8 +40,13 @@ export const execBinding: OpBinding<"exec"> = {
         hint: "remove RUN --security=insecure",
       });
     }
-    if (op.spec.cdiDevices.some(device => !device.optional))
-      throw new BakeError("not-supported", "CDI devices in steps are not available yet");
+    const needed = op.spec.cdiDevices.find(device => !device.optional);
+    if (needed !== undefined)
+      throw new BakeError(
+        "not-supported",
+        `the device "${needed.name}" is not there: CDI devices in steps are not available yet`,
+        { hint: 'leave out "required" from RUN --device if the step can do without' },
+      );
     const executor = await worker.executor();
     await using held = createHeld();
     const mounts = await openMounts(op.spec, inputs, held, deps, context);

@@ -8,11 +8,11 @@ import { syntaxes } from "../syntaxes.ts";
 import type { CallMethod } from "../answer.ts";
 import { answerCall } from "./call.ts";
 import { convert } from "./convert.ts";
-import { detectSyntax, type SyntaxRequest } from "./directive.ts";
+import type { SyntaxRequest } from "./directive.ts";
 import { readOptions } from "./options.ts";
 import { type BuildPlace, findBuild } from "./place.ts";
 import { textOf } from "./readfile.ts";
-import { cut, trimSpace } from "./text.ts";
+import { isDockerfile, syntaxRequest } from "./syntaxrequest.ts";
 
 export const frontend: Frontend = {
   async lower(request, host, signal): Promise<FrontendResult> {
@@ -52,20 +52,6 @@ async function findFrontend(
   const frontend = await loadSyntax(syntax, { name: place.filename, text });
   const options = { ...request.options, source: syntax.image, cmdline: syntax.commandLine };
   return { place, other: { frontend, request: { ...request, options } } };
-}
-
-/** The other frontend a build asks for, by build arg or directive; undefined when `cmdline` says it was heard. */
-export function syntaxRequest(request: FrontendRequest, text: string): SyntaxRequest | undefined {
-  if (request.options["cmdline"] !== undefined) return undefined;
-  const asked = request.options["build-arg:BUILDKIT_SYNTAX"];
-  if (asked === undefined) return detectSyntax(text);
-  const trimmed = trimSpace(asked);
-  return { image: cut(trimmed, " ")?.[0] ?? trimmed, commandLine: asked, line: 0 };
-}
-
-/** Releases of the Dockerfile frontend are served by this one; it follows the newest. */
-function isDockerfile({ image }: SyntaxRequest): boolean {
-  return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@].*)?$/.test(image);
 }
 
 /** @throws BakeError "frontend-unknown" */

@@ -39,6 +39,7 @@ import {
   type StageList,
 } from "./stage.ts";
 import { linesOf, located } from "./steps.ts";
+import { asksForLabs } from "./syntaxrequest.ts";
 import { emptyEnvironment, environmentFromPairs, expandWord } from "./words.ts";
 
 export interface LowerOptions {
@@ -134,6 +135,7 @@ export async function lowerStages(
     escape: file.escape,
     targetPlatform,
     linter: lint.linter,
+    labs: asksForLabs(request, file.parts[0]?.parsed.source.text ?? ""),
     globalArgs: environmentFromPairs(globals.values),
     buildContext: given.mainContext(() => contextPaths),
     ignore: given.ignore.length === 0 ? undefined : compileIgnore(given.ignore.map(({ pattern }) => pattern)),

@@ -129,6 +129,8 @@ export interface Conversion {
   readonly escape: string;
   readonly targetPlatform: Platform;
   readonly linter: Linter;
+  /** Whether the file may use what only the labs syntax has. */
+  readonly labs: boolean;
   readonly globalArgs: Environment;
   /** The main context; which paths of it are read is known when it is marshalled. */
   readonly buildContext: State;

@@ -12,6 +12,7 @@ import { type InstructionKind, locationOf, type Stage } from "../model.ts";
 import { joinPath } from "../../../llb/path.ts";
 import type { InstructionLine } from "../parse.ts";
 import { environmentOf, expand, located, nameStep, stepText } from "../steps.ts";
+import { readDevice } from "../device.ts";
 import { trimSpace } from "../text.ts";
 import type { Environment } from "../words.ts";
 import { mountSource, type MountSpec, readMount } from "../mount.ts";
@@ -32,12 +33,7 @@ export const run: InstructionKind = {
   counted: true,
   parse(line) {
     const flags = readFlags(line, { mount: "list", network: "text", security: "text", device: "list" });
-    if (flags.device !== undefined) {
-      throw new BakeError("not-supported", "RUN --device is not supported", {
-        range: flags.device[0]?.range,
-        hint: "it is part of the labs syntax only",
-      });
-    }
+    const devices = (flags.device ?? []).map(readDevice);
     const network = flags.network ?? "default";
     if (!Object.hasOwn(NETWORKS, network))
       throw syntaxError(
@@ -62,6 +58,11 @@ export const run: InstructionKind = {
         // A command can read any file of its root.
         stage.paths.add("/");
         const script = scriptOf(command, line, stage);
+        if (devices.length > 0 && !conversion.labs)
+          throw new BakeError("dockerfile-lower", "RUN --device is part of the labs syntax only", {
+            range: flags.device?.[0]?.range,
+            hint: "begin the Dockerfile with the line # syntax=docker/dockerfile:1-labs",
+          });
         const args = command.shell ? withShell(stage.draft, script.args.join(" ")) : script.args;
         if (args.length === 0) throw lowerError("RUN has no arguments", line);
         const environment = environmentOf(stage);
@@ -88,6 +89,7 @@ export const run: InstructionKind = {
             ...(proxyEnv && { proxyEnv }),
             ...(NETWORKS[network] && { network: NETWORKS[network] }),
             security,
+            devices: devices.map(({ name, required }) => ({ name, optional: !required })),
             ulimits: options.ulimits,
             extraHosts: options.extraHosts,
             ...(options.cgroupParent && { cgroupParent: options.cgroupParent }),
