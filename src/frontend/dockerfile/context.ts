@@ -6,7 +6,7 @@ import { metadataFrom } from "../../llb/builder/vertex.ts";
 import { encodeOp } from "../../llb/ops.ts";
 import { joinPath } from "../../llb/path.ts";
 import { git, http, image, ociLayout, scratch, type State, stateFromDefinition } from "../../llb/state.ts";
-import { parseDigest } from "../../oci/digest.ts";
+import { isDigest } from "../../oci/digest.ts";
 import type { ImageConfig } from "../../oci/imageconfig.ts";
 import { compareUtf8 } from "../../oci/json.ts";
 import { normalizePlatform, type Platform } from "../../oci/platform.ts";
@@ -184,14 +184,15 @@ async function loadOciLayout({
 }: ContextSource): Promise<LoadedContext> {
   const value = rest.replace(/^\/\//, "");
   const at = value.lastIndexOf("@");
-  if (at < 0) {
+  const digest = value.slice(at + 1);
+  if (at < 0 || !isDigest(digest)) {
     throw new BakeError("usage", `the named context "${key}" is an OCI layout without a digest`, {
       hint: "write oci-layout://STORE@sha256:…",
     });
   }
   const storeId = value.slice(0, at).replace(/:[^:/]*$/, "");
   const { registry, repository } = parseReference(key.replace(/::.*$/, ""));
-  const reference = formatReference({ registry, repository, digest: parseDigest(value.slice(at + 1)) });
+  const reference = formatReference({ registry, repository, digest });
   const { config } = await host.resolveImageConfig(reference, {
     platform: platform ?? request.buildPlatform,
     signal,

@@ -132,7 +132,8 @@ test("a linked target of several platforms gives each the result of its own", as
 test("named contexts that cannot be used say so", async () => {
   const cases = [
     ["target:other", "not-supported"],
-    ["oci-layout://x@y", "not-supported"],
+    ["oci-layout://x", "usage"],
+    ["oci-layout://x@y", "usage"],
     ["input:none", "usage"],
     ["ftp://x", "usage"],
     ["nothing", "usage"],
