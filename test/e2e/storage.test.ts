@@ -55,7 +55,9 @@ async function expectWhole(project: Project): Promise<void> {
   const ids = new Set(entries.map(({ id }) => id));
   for (const { parent } of entries)
     assert.ok(parent === undefined || ids.has(parent), `${parent} is missing`);
-  assert.deepEqual(readdirSync(join(project.root, "owners")), []);
+  // What was killed before it had entered left an empty draft, which is swept when it is a minute old.
+  const owners = readdirSync(join(project.root, "owners")).filter(name => !name.startsWith(".new-"));
+  assert.deepEqual(owners, []);
 }
 
 const skip = skipWithoutContainers;
