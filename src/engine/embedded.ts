@@ -8,6 +8,7 @@ import { openRunHistory, type RunRecord } from "../cache/runs.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage } from "../exporter/exporter.ts";
 import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
+import { newestFileIn } from "../layer/newest.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Definition } from "../llb/definition.ts";
 import { type Graph, mergeDefinitions } from "../llb/graph.ts";
@@ -144,11 +145,19 @@ function createRun(
       return outcome ?? { tag: "solved", result: { tag: "scratch" } };
     });
   };
-  const readSolved = async (definition: Definition, path: string): Promise<Uint8Array | undefined> => {
+  const openSolved = async (definition: Definition) => {
     const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));
-    await using tree = outcome && (await openTree(resultOf(outcome), worker));
+    return outcome && (await openTree(resultOf(outcome), worker));
+  };
+  const readSolved = async (definition: Definition, path: string): Promise<Uint8Array | undefined> => {
+    await using tree = await openSolved(definition);
     if (tree === undefined) return undefined;
     return await readFile(resolveInRoot(tree.root, path, { followLast: true })).catch(() => undefined);
+  };
+  const newestInArchive = async (definition: Definition, path: string): Promise<number | undefined> => {
+    await using tree = await openSolved(definition);
+    if (tree === undefined) return undefined;
+    return await newestFileIn(resolveInRoot(tree.root, path, { followLast: true }), signal);
   };
   const resolveSource: FrontendHost["resolveSource"] = ({ identifier, attrs }, { signal: abort }) =>
     describeSource(
@@ -161,6 +170,7 @@ function createRun(
     images: worker.images,
     registry: of => worker.registry(of),
     readSolved,
+    newestInArchive,
     resolveSource,
   });
 

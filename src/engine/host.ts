@@ -15,6 +15,7 @@ export interface HostDeps {
   readonly images: ImageResolver;
   readonly registry: (session: Session) => Promise<RegistryClient>;
   readonly readSolved: FrontendHost["readSolved"];
+  readonly newestInArchive: FrontendHost["newestInArchive"];
   readonly resolveSource: FrontendHost["resolveSource"];
 }
 
@@ -23,6 +24,7 @@ export function createFrontendHost({
   images,
   registry,
   readSolved,
+  newestInArchive,
   resolveSource,
 }: HostDeps): FrontendHost {
   return {
@@ -51,6 +53,7 @@ export function createFrontendHost({
       }
     },
     readSolved,
+    newestInArchive,
     resolveSource,
   };
 }

@@ -180,6 +180,7 @@ function hostFrom(given: LowerCase, dockerfile: Uint8Array): FrontendHost {
       const isDownload = path === "context" && content !== undefined;
       return Promise.resolve(isDownload ? Buffer.from(content, "base64") : dockerfile);
     },
+    newestInArchive: () => Promise.resolve(undefined),
     resolveSource({ identifier }) {
       const { gitCommitObject, httpLastModified } = given.sources?.[identifier] ?? {};
       return Promise.resolve({

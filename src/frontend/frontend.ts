@@ -74,6 +74,15 @@ export interface FrontendHost {
     path: string,
     options: { readonly signal: AbortSignal },
   ): Promise<Uint8Array | undefined>;
+  /**
+   * Solves a definition now; when the file is an archive (tar, plain or compressed), the time of the newest regular file
+   * in it, in seconds since 1970. Undefined when it is none or holds no files.
+   */
+  newestInArchive(
+    definition: Definition,
+    path: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<number | undefined>;
   /** What a git or http source says of itself, without fetching more than that takes. @throws BakeError */
   resolveSource(source: SourceOp, options: { readonly signal: AbortSignal }): Promise<SourceMetadata>;
 }

@@ -52,6 +52,7 @@ export function createHost({
       return Promise.resolve(text === undefined ? undefined : new TextEncoder().encode(text));
     },
     readSolved: () => Promise.resolve(undefined),
+    newestInArchive: () => Promise.resolve(undefined),
     resolveSource: ({ identifier }) => Promise.resolve(sources[identifier] ?? {}),
   };
 }

@@ -212,7 +212,7 @@ function checkChecksum(checksum: string, sources: readonly string[], line: Instr
 }
 
 /** The file name a URL gives: the last part of its path. */
-function filenameOf(url: string): string {
+export function filenameOf(url: string): string {
   const path = /^https?:\/\/[^/?#]*([^?#]*)/.exec(url)?.[1] ?? "";
   try {
     const base = basePath(decodeURIComponent(path));
@@ -229,7 +229,11 @@ interface GitTransfer {
   readonly customName: string;
 }
 
-function gitState(reference: GitReference, { line, keepGitDir, checksum, customName }: GitTransfer): State {
+/** The repository that an ADD names. @throws BakeError "dockerfile-lower" */
+export function gitState(
+  reference: GitReference,
+  { line, keepGitDir, checksum, customName }: GitTransfer,
+): State {
   if (keepGitDir !== undefined && reference.keepGitDir !== undefined && keepGitDir !== reference.keepGitDir) {
     throw lowerError("--keep-git-dir contradicts the address of the repository", line);
   }

@@ -1,23 +1,29 @@
 // ADD: like COPY from the context, but also URLs and git repositories, and archives are unpacked.
 import { readFlags } from "../arguments.ts";
 import type { InstructionKind } from "../model.ts";
+import type { InstructionLine } from "../parse.ts";
 import { joinPath } from "../../../llb/path.ts";
 import { lowerTransfer, readTransfer } from "../transfer.ts";
+
+/** @throws BakeError "dockerfile-syntax" */
+export function readAddFlags(line: InstructionLine) {
+  return readFlags(line, {
+    chown: "text",
+    chmod: "text",
+    link: "bool",
+    "keep-git-dir": "bool",
+    checksum: "text",
+    unpack: "bool",
+    exclude: "list",
+  });
+}
 
 export const add: InstructionKind = {
   heredocs: true,
   counted: true,
   parse(line) {
     const paths = readTransfer(line);
-    const flags = readFlags(line, {
-      chown: "text",
-      chmod: "text",
-      link: "bool",
-      "keep-git-dir": "bool",
-      checksum: "text",
-      unpack: "bool",
-      exclude: "list",
-    });
+    const flags = readAddFlags(line);
     return {
       line,
       sources: [],
