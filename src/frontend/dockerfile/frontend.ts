@@ -20,7 +20,10 @@ export const frontend: Frontend = {
     if (other === undefined) return convert({ request, host, signal, place });
     return other.frontend.lower(other.request, host, signal);
   },
-  async call(request, host, signal, method) {
+  async call(question, host, signal, method) {
+    // A question asks for this capability only, whatever a build of the target would ask for.
+    const options = { ...question.options, "frontend.caps": "moby.buildkit.frontend.subrequests" };
+    const request = { ...question, options };
     const { place, other } = await findFrontend(request, host, signal);
     if (other === undefined) return answerCall({ request, host, signal, place }, method);
     if (other.frontend.call === undefined) throw cannotAnswer(method, other.request.options["source"] ?? "");

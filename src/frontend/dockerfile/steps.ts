@@ -30,15 +30,38 @@ export function expand(
   conversion: Conversion,
   options: WordOptions = {},
 ): string {
-  const environment = environmentOf(stage);
-  const expansion = located(line, () =>
-    expandWord(word, environment, { escape: conversion.escape, ...options }),
-  );
-  reportUndefined(expansion.unmatched, line, stage, conversion);
-  return expansion.text;
+  return located(line, () =>
+    withReport(line, stage, conversion, environment =>
+      expandWord(word, environment, { escape: conversion.escape, ...options }),
+    ),
+  ).text;
 }
 
-export function reportUndefined(
+/** Runs an expansion and warns about the names it misses, also when it fails. */
+export function withReport<T>(
+  line: InstructionLine,
+  stage: Stage,
+  conversion: Conversion,
+  run: (environment: Environment) => T,
+): T {
+  const { get, keys } = environmentOf(stage);
+  const missing = new Set<string>();
+  const reading: Environment = {
+    keys,
+    get(name) {
+      const value = get(name);
+      if (value === undefined) missing.add(name);
+      return value;
+    },
+  };
+  try {
+    return run(reading);
+  } finally {
+    reportUndefined(missing, line, stage, conversion);
+  }
+}
+
+function reportUndefined(
   names: ReadonlySet<string>,
   line: InstructionLine,
   stage: Stage,

@@ -243,6 +243,7 @@ function createLexer(source: string, environment: Environment, options: WordOpti
     const unsupported = (): WordProblem =>
       new WordProblem(`"${written}" after "\${${name}" is not a known form`);
     const strip = operator === "#" || operator === "%";
+    // After a colon the variable is read, and may be missed, before the form is found to be none.
     if (emptyIsUnset ? strip : operator === undefined || !"+-?#%".includes(operator)) throw unsupported();
     const word = readNested("}", strip);
     const value = valueOf(name);

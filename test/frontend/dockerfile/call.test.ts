@@ -56,6 +56,16 @@ test("a check that cannot go on says why and keeps what it found before", async 
   assert.equal(broken.failure.hint, 'did you mean "COPY"?');
 });
 
+test("variables missed before an expansion fails are told too", async () => {
+  for (const word of ["${B:=x}", "${B:?}", "$B${C:#x}"])
+    assert.deepEqual(rules(await lint(`FROM alpine\nENV A=${word}\n`)), ["UndefinedVar:2"]);
+});
+
+test("capabilities asked for are those of the question, not of the build", async () => {
+  const { failure } = await lint(TWO_STAGES, { "frontend.caps": "moby.buildkit.frontend.future" });
+  assert.equal(failure, undefined);
+});
+
 test("skipped rules say nothing, and error=true makes a failure of warnings", async () => {
   assert.deepEqual(await lint(`# check=skip=JSONArgsRecommended\n${TWO_STAGES}`).then(answerStatus), 0);
   const strict = await lint(`# check=error=true\n${TWO_STAGES}`);

@@ -1,14 +1,12 @@
 // ARG within a stage: a value given from outside, visible to the following instructions but not part of the image.
-import { BakeError } from "../../../diagnostic/error.ts";
 import { readQuotedWords, syntaxError } from "../arguments.ts";
 import { addHistory } from "../imageconfig.ts";
 import { checkSecretName } from "../lint.ts";
 import type { InstructionKind } from "../model.ts";
 import { describedIn } from "../outline.ts";
 import type { InstructionLine } from "../parse.ts";
-import { environmentOf, NON_ENV_ARGS, reportUndefined } from "../steps.ts";
+import { expand, NON_ENV_ARGS } from "../steps.ts";
 import { cut } from "../text.ts";
-import { expandWord } from "../words.ts";
 
 export interface ArgDeclaration {
   readonly name: string;
@@ -49,14 +47,7 @@ export const arg: InstructionKind = {
             conversion.globalArgs.get(name) !== undefined;
           if (value === undefined && declaration.value === undefined) value = conversion.globalArgs.get(name);
           else if (value === undefined && declaration.value !== undefined) {
-            const environment = environmentOf(stage);
-            try {
-              const expansion = expandWord(declaration.value, environment, { escape: conversion.escape });
-              reportUndefined(expansion.unmatched, line, stage, conversion);
-              value = expansion.text;
-            } catch (thrown) {
-              throw thrown instanceof BakeError ? thrown.at(line.range) : thrown;
-            }
+            value = expand(declaration.value, line, stage, conversion);
           }
           if (value !== undefined && !NON_ENV_ARGS.has(name)) stage.state = stage.state.addEnv(name, value);
           if (!isGlobal) {
