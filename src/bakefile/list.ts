@@ -1,4 +1,5 @@
 // The lists of `--list targets` and `--list variables`, as data, JSON and tables.
+import { sortLikeGo } from "./unstablesort.ts";
 import { compareUtf8, goJson } from "../oci/json.ts";
 import type { BakeDocument } from "./load.ts";
 
@@ -27,7 +28,9 @@ export function listTargets(document: BakeDocument): readonly ListedTarget[] {
     const text = description === "" ? members : members === "" ? description : `${description} (${members})`;
     listed.push({ name, ...(text !== "" && { description: text }), group: true });
   }
-  return listed.filter(({ name }) => !name.startsWith("_")).sort((a, b) => compareUtf8(a.name, b.name));
+  return sortLikeGo(listed, (a, b) => compareUtf8(a.name, b.name)).filter(
+    ({ name }) => !name.startsWith("_"),
+  );
 }
 
 export function listVariables(document: BakeDocument): readonly ListedVariable[] {
