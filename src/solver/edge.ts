@@ -1,5 +1,5 @@
 // The life of one vertex in a solve, as a pure transition function: what it knows, and what it asks for next.
-// scheduler.ts performs the requests and feeds the answers back as events.
+// driver.ts performs the requests and feeds the answers back as events.
 //
 //   initial ──want──▶ mapping ──▶ querying(definition) ──hit──▶ known ◀─────────────┐
 //                       │              │ miss                   ▲ ▲ │ want a result  │

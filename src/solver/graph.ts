@@ -1,4 +1,5 @@
 // The nodes of a solve: one for each vertex digest, shared by all who ask for it, with the bookkeeping around its state.
+import { BakeError, invariant } from "../diagnostic/error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { KeyedInput } from "./cachekey.ts";
 import { identityOf, resultsOf, type EdgeState } from "./edge.ts";
@@ -171,4 +172,17 @@ export function keyedInputs<R>(node: Node<R>): readonly KeyedInput[] {
 
 export function resultOf<R>(node: Node<R>, index: number): R | undefined {
   return resultsOf(workerOf(node).state).get(index);
+}
+
+/** The input that a cache map names by its place. */
+export function inputAt<R>(node: Node<R>, i: number): { readonly node: Node<R>; readonly index: number } {
+  const input = node.inputs[i];
+  invariant(input !== undefined, "BUG: a cache map has more inputs than its vertex");
+  return input;
+}
+
+/** The failure of whoever asks for an output that the node, though complete, does not have. */
+export function missingOutput<R>({ vertex }: Node<R>, index: number): Failure {
+  const error = new BakeError("internal", `step ${JSON.stringify(vertex.name)} has no output ${index}`);
+  return { vertex: vertex.digest, name: vertex.name, error };
 }

@@ -1,4 +1,4 @@
-// The cache as the scheduler sees it: every answer is a hint, and a store that fails is one that knows nothing.
+// The cache as the solver sees it: every answer is a hint, and a store that fails is one that knows nothing.
 import type { Digest } from "../oci/digest.ts";
 import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "./op.ts";
 
