@@ -32,7 +32,7 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
   return graph.roots.map(({ root }) => root && edge(root.digest, root.index));
 }
 
-function bind({ digest, op, inputs }: GraphVertex, graph: Graph, deps: OpDeps): Op<Ref> {
+function bind({ digest, op, inputs, metadata }: GraphVertex, graph: Graph, deps: OpDeps): Op<Ref> {
   const inPlaceInputs = inputs.map(input => {
     const source = graph.vertices.get(input.digest)?.op;
     return source?.kind === "source" && sourceScheme(source.spec.identifier) === "local";
@@ -41,8 +41,10 @@ function bind({ digest, op, inputs }: GraphVertex, graph: Graph, deps: OpDeps): 
   switch (op.kind) {
     case "source":
       return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-    case "exec":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
+    case "exec": {
+      const { linuxResources: resources } = metadata;
+      return bindOp({ digest, op, platform, inPlaceInputs, ...(resources && { resources }) }, deps);
+    }
     case "file":
       return bindOp({ digest, op, platform, inPlaceInputs }, deps);
     case "merge":

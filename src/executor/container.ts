@@ -72,6 +72,14 @@ async function run(
   options: RunOptions,
 ): Promise<{ readonly exitCode: number }> {
   options.signal.throwIfAborted();
+  if (command.resources !== undefined && !runtime.hasCgroups)
+    throw new BakeError(
+      "not-supported",
+      `${runtime.label} cannot limit the resources of steps on this machine`,
+      {
+        hint: "it has no cgroups to use: leave out `resources`, or try another runtime with --oci-runtime",
+      },
+    );
   const user = await resolveUser(root.path, command.user);
   const bundle = owner.newPath("bundles");
   const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;

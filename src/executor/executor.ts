@@ -22,7 +22,21 @@ export interface ProcessSpec {
   readonly network: "default" | "host" | "none";
   /** Limits of resources by name (`nofile`), in place of the default ones; -1 is no limit. */
   readonly ulimits?: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
+  /** @throws BakeError "not-supported" where the runtime makes no cgroups */
+  readonly resources?: ResourceLimits;
   readonly insecure: boolean;
+}
+
+/** Limits of a cgroup, in the kernel's units: bytes, microseconds, lists of numbers such as `0-2,7`. */
+export interface ResourceLimits {
+  readonly memory?: number;
+  /** Memory and swap together; -1 is no limit. */
+  readonly memorySwap?: number;
+  readonly cpuShares?: number;
+  readonly cpuPeriod?: number;
+  readonly cpuQuota?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
 }
 
 export interface RootSpec {

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { ProcessUser } from "./user.ts";
 import { allCapabilities, defaultCapabilities } from "./capabilities.ts";
-import type { ContainerMount, ProcessSpec, RootSpec } from "./executor.ts";
+import type { ContainerMount, ProcessSpec, ResourceLimits, RootSpec } from "./executor.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 export interface SpecInput {
@@ -97,7 +97,10 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
     mounts: mergeMounts(input),
     linux: {
       ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
-      resources: { devices: command.insecure ? [{ allow: true, access: "rwm" }] : deviceRules },
+      resources: {
+        devices: command.insecure ? [{ allow: true, access: "rwm" }] : deviceRules,
+        ...resourceLimits(command.resources),
+      },
       namespaces: [
         { type: "pid" },
         { type: "ipc" },
@@ -166,6 +169,16 @@ function specMount(mount: ContainerMount): SpecMount {
 function bind(source: string, destination: string, readonly: boolean): SpecMount {
   const options = ["rbind", "rprivate", "nodev", ...(readonly ? ["ro"] : [])];
   return { destination, type: "bind", source, options };
+}
+
+/** Fields that are not given are left out when the configuration is written. */
+function resourceLimits(limits: ResourceLimits | undefined): Readonly<Record<string, object>> {
+  if (limits === undefined) return {};
+  const { memory, memorySwap, cpuShares, cpuPeriod, cpuQuota, cpusetCpus, cpusetMems } = limits;
+  return {
+    memory: { limit: memory, swap: memorySwap },
+    cpu: { shares: cpuShares, period: cpuPeriod, quota: cpuQuota, cpus: cpusetCpus, mems: cpusetMems },
+  };
 }
 
 /** The largest number below 2^64 that JSON can carry here: far above anything there is to count. */

@@ -1,6 +1,6 @@
 // What an LLB op kind means to the solver on this machine: how it is cached and how it runs. One file per kind, one row
 // in op/table.ts.
-import type { VertexDigest } from "../llb/definition.ts";
+import type { LinuxResources, VertexDigest } from "../llb/definition.ts";
 import type { OpKind, OpOf } from "../llb/ops.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Session } from "../session/session.ts";
@@ -14,6 +14,8 @@ export interface BoundVertex<K extends OpKind> {
   readonly op: OpOf<K>;
   /** The op's own platform, or the worker's. */
   readonly platform: Platform;
+  /** Limits of a command; they are no part of the op. */
+  readonly resources?: LinuxResources;
   /** For each input, whether it is a directory read in place (its definition says nothing about its content). */
   readonly inPlaceInputs: readonly boolean[];
 }

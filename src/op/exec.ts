@@ -30,7 +30,7 @@ export const execBinding: OpBinding<"exec"> = {
     });
   },
 
-  async exec({ digest, op, platform }, inputs, deps, context) {
+  async exec({ digest, op, platform, resources }, inputs, deps, context) {
     const { worker } = deps;
     const { meta } = op.spec;
     if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
@@ -59,6 +59,7 @@ export const execBinding: OpBinding<"exec"> = {
         ...(meta.hostname !== "" && { hostname: meta.hostname }),
         extraHosts: meta.extraHosts,
         ulimits: meta.ulimits,
+        ...(resources && { resources }),
         network: op.spec.network === "sandbox" ? "default" : op.spec.network,
         insecure: false,
       },
