@@ -81,6 +81,10 @@ export function execComplaint(stderr: string): string {
 }
 
 const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /rlimit/i,
+    "a limit of `ulimits` is above that of llbake itself (ulimit -H): lower it, or run llbake with more",
+  ],
   [/cgroup/i, "the runtime cannot use the cgroups of this machine; try another one with --oci-runtime"],
   [
     /operation not permitted|permission denied/i,
