@@ -1,7 +1,7 @@
 // The blocks and attributes of all files by what they are: variables, functions, globals, targets and groups.
 import { didYouMean } from "../diagnostic/suggest.ts";
 import { FILE_BLOCKS } from "./import.ts";
-import { schemaError, type Problems } from "./problems.ts";
+import { schemaError, type Problems, withPlace } from "./problems.ts";
 import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
 import type { Type } from "./hcl/value.ts";
 
@@ -131,10 +131,12 @@ export function collectBlocks(
     }
     for (const wanted of ["params", "result"]) {
       if (!block.body.attributes.some(one => one.name === wanted)) {
-        problems.report(
-          schemaError(`the function "${name}" lacks "${wanted}"`, block.headRange),
-          block.headRange,
-        );
+        const lack = schemaError(`the function "${name}" lacks "${wanted}"`, block.headRange);
+        const params = block.body.attributes.find(one => one.name === "params");
+        for (const problem of lack.diagnostics)
+          problems.add(
+            params === undefined ? problem : withPlace(problem, "add it beside", params.nameRange),
+          );
       }
     }
     if (!reserved.has(name)) functions.set(name, block);

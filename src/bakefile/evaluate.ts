@@ -48,7 +48,7 @@ import { typedValueToJson, valueToJson } from "./json-value.ts";
 import { mentionsOf } from "./hcl/walk.ts";
 import { rangesByText, readAt } from "./locate.ts";
 import { createNames } from "./names.ts";
-import { FollowUp, createProblems, evaluateError, schemaError } from "./problems.ts";
+import { FollowUp, createProblems, evaluateError, inBlock, schemaError, withPlace } from "./problems.ts";
 import { extendOrigin, rebaseTarget, type ContextOrigin } from "./relative.ts";
 import { isPrimitive } from "./variable.ts";
 import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
@@ -164,7 +164,7 @@ export function evaluateBodies(
   function stateOf(block: Block): BlockState {
     const found = states.get(block);
     if (found !== undefined) return found;
-    const scopes = block.type === "target" ? matrixScopes(block) : [root];
+    const scopes = block.type === "target" ? inBlock(block, () => matrixScopes(block)) : [root];
     const state: BlockState = {
       block,
       scopes,
@@ -303,7 +303,10 @@ export function evaluateBodies(
             if (!(thrown instanceof BakeError)) throw thrown;
             broken.add(attribute.name);
             if (thrown instanceof FollowUp) followUp = thrown;
-            else failures.push(...thrown.at(attribute.expression.range).diagnostics);
+            else {
+              for (const problem of thrown.at(attribute.expression.range).diagnostics)
+                failures.push(withPlace(problem, `in "${attribute.name}"`, attribute.nameRange));
+            }
           }
         };
         // Everything is made available first: an attribute may refer to another one of its own block.
@@ -424,7 +427,7 @@ export function evaluateBodies(
   for (const block of blocks) {
     const label = block.labels[0];
     const range = label?.range ?? block.headRange;
-    const names = attempt(range, () => namesOf(block));
+    const names = attempt(range, () => inBlock(block, () => namesOf(block)));
     if (names === undefined) unnamed = true;
     for (const name of names ?? []) {
       const map = byName.get(block.type);

@@ -12,7 +12,7 @@ import { typeFromExpression } from "./hcl/type-expression.ts";
 import { DYNAMIC, NULL, stringValue, type Type, type Value } from "./hcl/value.ts";
 import { mentionsOf } from "./hcl/walk.ts";
 import { readAt } from "./locate.ts";
-import { FollowUp, evaluateError, schemaError } from "./problems.ts";
+import { FollowUp, evaluateError, inBlock, schemaError } from "./problems.ts";
 import { valueFromText } from "./variable.ts";
 import type { Block, Expression } from "./hcl/ast.ts";
 
@@ -229,10 +229,12 @@ export function createNames({
       const written = evaluate(source.expression, from, run);
       // Items of an object or tuple type cannot be read one by one.
       const { expression } = source;
-      value =
-        "element" in type
-          ? readAt(expression, written, one => convert(one, type))
-          : convertAt(written, type, expression.range);
+      const typedAs = type;
+      const read = (): Value =>
+        "element" in typedAs
+          ? readAt(expression, written, one => convert(one, typedAs))
+          : convertAt(written, typedAs, expression.range);
+      value = variable === undefined ? read() : inBlock(variable.block, read);
     }
     if (given === undefined) return value;
     const at = variable?.block.headRange ?? range;

@@ -1,7 +1,8 @@
 // Problems found while bake files are evaluated: gathered, so that one run shows all of them.
 import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
-import type { Range } from "../diagnostic/source.ts";
+import { positionAt, type Range } from "../diagnostic/source.ts";
+import type { Block } from "./hcl/ast.ts";
 
 export interface Problems {
   readonly add: (problem: Diagnostic) => void;
@@ -60,6 +61,29 @@ export function createProblems(problems: Diagnostic[]): Problems {
   }
 
   return { add: problem => problems.push(problem), failed, report, attempt };
+}
+
+/** Runs one step; its failure also tells the block it is in, unless that begins on the same line. */
+export function inBlock<T>(block: Block, step: () => T): T {
+  try {
+    return step();
+  } catch (thrown) {
+    if (!(thrown instanceof BakeError) || thrown instanceof FollowUp) throw thrown;
+    const label = block.labels[0]?.text;
+    const message = `in ${block.type}${label === undefined ? "" : ` "${label}"`}`;
+    throw BakeError.ofDiagnostics(
+      thrown.diagnostics.map(diagnostic => withPlace(diagnostic, message, block.headRange)),
+    );
+  }
+}
+
+/** The problem with what it is in as a further place, unless that is on the same line. */
+export function withPlace(diagnostic: Diagnostic, message: string, range: Range): Diagnostic {
+  const place = diagnostic.range;
+  if (place === undefined) return diagnostic;
+  const line = positionAt(range.source, range.start).line;
+  if (place.source === range.source && positionAt(place.source, place.start).line === line) return diagnostic;
+  return { ...diagnostic, related: [...(diagnostic.related ?? []), { message, range }] };
 }
 
 export function schemaError(message: string, range: Range, hint?: string): BakeError {
