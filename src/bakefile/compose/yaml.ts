@@ -38,10 +38,11 @@ export function parseYaml(source: Source): readonly Node[] {
   // Further errors mostly follow from the first.
   const [error] = documents.flatMap(document => document.errors).sort((a, b) => a.pos[0] - b.pos[0]);
   if (error !== undefined) {
-    const [start, end] = error.pos;
-    throw new BakeError("bake-syntax", syntaxMessage(error.message), {
-      range: { source, start, end: Math.max(start + 1, end) },
-    });
+    // What is missing at the end of the text has no character of its own.
+    const last = source.text.length;
+    const start = Math.min(error.pos[0], last);
+    const end = Math.min(Math.max(start + 1, error.pos[1]), last);
+    throw new BakeError("bake-syntax", syntaxMessage(error.message), { range: { source, start, end } });
   }
   return documents.map(document => readDocument(document, source));
 }
