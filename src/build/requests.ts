@@ -103,13 +103,14 @@ const CALLS: Readonly<Record<string, CallRequest["method"] | undefined>> = {
   lint: "lint",
   outline: "outline",
   targets: "targets",
+  "subrequests.describe": "subrequests.describe",
 };
 
 /** What a target asks its frontend instead of building; undefined to build. @throws BakeError "not-supported" */
 export function callMethodOf({ name, call }: BuildTarget): CallRequest["method"] | undefined {
   const [method = ""] = call.split(",");
   if (Object.hasOwn(CALLS, method)) return CALLS[method];
-  const known = ["build", "check", "outline", "targets"];
+  const known = ["build", "check", "outline", "targets", "subrequests.describe"];
   throw new BakeError("not-supported", `target "${name}": unknown call "${method}"`, {
     hint: didYouMean(method, known) ?? `one of ${known.join(", ")}`,
   });

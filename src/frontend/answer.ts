@@ -1,10 +1,11 @@
-// What frontends answer when they are called instead of asked to build: `lint`, `outline`, `targets`. The JSON is that
+// What frontends answer when they are called instead of asked to build: `lint`, `outline`,
+// `targets`, `subrequests.describe`. The JSON is that
 // of BuildKit's subrequests (frontend/subrequests), field by field, for the tools that read it from buildx.
 import { goJson } from "../oci/json.ts";
 
-export type CallMethod = "lint" | "outline" | "targets";
+export type CallMethod = "lint" | "outline" | "targets" | "subrequests.describe";
 
-export const callMethods: readonly CallMethod[] = ["lint", "outline", "targets"];
+export const callMethods: readonly CallMethod[] = ["lint", "outline", "targets", "subrequests.describe"];
 
 /** A text that answers point into. */
 export interface AnswerSource {
@@ -87,7 +88,17 @@ export interface TargetsAnswer {
   readonly sources: readonly AnswerSource[];
 }
 
-export type CallAnswer = LintAnswer | OutlineAnswer | TargetsAnswer;
+/** Which questions a frontend answers. */
+export interface DescribeAnswer {
+  readonly method: "subrequests.describe";
+  readonly requests: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly description: string;
+  }[];
+}
+
+export type CallAnswer = LintAnswer | OutlineAnswer | TargetsAnswer | DescribeAnswer;
 
 /** 1 when checks found something, else 0. */
 export function answerStatus(answer: CallAnswer): 0 | 1 {
@@ -151,6 +162,10 @@ export function answerData(answer: CallAnswer): Readonly<Record<string, unknown>
           })),
         ),
         sources: answer.sources.map(({ data }) => base64(data)),
+      };
+    case "subrequests.describe":
+      return {
+        requests: answer.requests.map(request => ({ ...request, name: `frontend.${request.name}` })),
       };
     default: {
       const never: never = answer;

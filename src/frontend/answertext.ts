@@ -20,6 +20,10 @@ export function answerText(answer: CallAnswer, options: AnswerTextOptions = {}):
       return { text: outlineText(answer) };
     case "targets":
       return { text: targetsText(answer) };
+    case "subrequests.describe": {
+      const rows = answer.requests.map(({ name, version, description }) => [name, version, description]);
+      return { text: table([["NAME", "VERSION", "DESCRIPTION"], ...rows], 1) };
+    }
     default: {
       const never: never = answer;
       return never;

@@ -34,7 +34,19 @@ const answers: Readonly<Record<CallMethod, (question: Question) => Promise<CallA
   lint: answerLint,
   outline: answerOutline,
   targets: answerTargets,
+  "subrequests.describe": () => Promise.resolve({ method: "subrequests.describe", requests: QUESTIONS }),
 };
+
+const QUESTIONS = [
+  { name: "lint", version: "1.0.0", description: "Problems that the checks find" },
+  {
+    name: "outline",
+    version: "1.0.0",
+    description: "Build arguments, secrets and ssh agents a target takes",
+  },
+  { name: "targets", version: "1.0.0", description: "Stages of the file" },
+  { name: "subrequests.describe", version: "1.0.0", description: "These questions" },
+] as const;
 
 /** @throws BakeError when the file cannot be read, and but for `lint` when it cannot be lowered */
 export function answerCall(options: ConvertOptions, method: CallMethod): Promise<CallAnswer> {

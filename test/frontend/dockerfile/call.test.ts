@@ -7,6 +7,7 @@ import {
   answerStatus,
   type CallAnswer,
   type CallMethod,
+  callMethods,
   type LintAnswer,
 } from "../../../src/frontend/answer.ts";
 import { answerText } from "../../../src/frontend/answertext.ts";
@@ -59,6 +60,16 @@ test("a check that cannot go on says why and keeps what it found before", async 
 test("variables missed before an expansion fails are told too", async () => {
   for (const word of ["${B:=x}", "${B:?}", "$B${C:#x}"])
     assert.deepEqual(rules(await lint(`FROM alpine\nENV A=${word}\n`)), ["UndefinedVar:2"]);
+});
+
+test("the questions are listed, each of which is answered", async () => {
+  const answer = await call("subrequests.describe", TWO_STAGES);
+  assert.equal(answer.method, "subrequests.describe");
+  assert.deepEqual(
+    answer.requests.map(({ name }) => name),
+    callMethods,
+  );
+  assert.match(answerText(answer).text, /^NAME +VERSION +DESCRIPTION\nlint /);
 });
 
 test("capabilities asked for are those of the question, not of the build", async () => {
