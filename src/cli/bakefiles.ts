@@ -76,7 +76,7 @@ function decodeText(name: string, bytes: Uint8Array): string {
 function validPrefix(bytes: Uint8Array): string {
   let text = "";
   let low = 0;
-  for (let high = bytes.length; low < high; ) {
+  for (let high = bytes.length; low < high;) {
     const middle = (low + high + 1) >> 1;
     try {
       const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -267,7 +267,7 @@ async function copy(
       signal,
     });
   } catch (error) {
-    throw explainMissing(error, [src, ...(action.requiredPaths ?? [])], tree);
+    throw explainMissing(error, [src, ...action.requiredPaths], tree);
   }
 }
 

@@ -186,7 +186,7 @@ function readEscape(cursor: Cursor): string {
     return String.fromCodePoint(parseInt(code, 16));
   }
   const hint = 'known escapes: \\n \\r \\t \\" \\\\ \\uXXXX \\UXXXXXXXX; write \\\\ for a backslash';
-  throw syntaxError(cursor, `unknown escape "\\${letter}" in a string`, at, at + 2, hint);
+  throw syntaxError(cursor, `unknown escape "\\${letter}" in a string`, at, at + 1 + letter.length, hint);
 }
 
 function readDirective(cursor: Cursor, grammar: Grammar, start: number): Piece {
