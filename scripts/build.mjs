@@ -20,7 +20,6 @@ const shared = {
   target: "node20",
   // Native code: resolved from node_modules when it is first needed.
   external: ["koffi"],
-  // Names stay as they are, for whoever reads a stack trace.
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: "none",
@@ -35,6 +34,8 @@ const program = {
   entryPoints: ["src/cli/main.ts"],
   format: "cjs",
   supported: { "dynamic-import": false },
+  // A third less to read at each start: `--print` over bare node x1.46 instead of x1.59.
+  minifyIdentifiers: true,
 };
 const start = text => ({
   ...shared,

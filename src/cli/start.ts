@@ -2,7 +2,7 @@
 // The file that is run. It carries the whole program as text (scripts/build.mjs puts it in) and starts it with the code
 // that the engine compiled in an earlier run, kept below the user's cache folder: compiling takes longer than most of
 // what `bake --print` does. Without that folder, or when it is damaged, the program just starts more slowly.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +12,9 @@ import { Script } from "node:vm";
 declare const PROGRAM_TEXT: string;
 /** Another one for each other text. */
 declare const PROGRAM_ID: string;
+
+/** Compiled code older than this is most likely of a program that is gone; if not, it is made again. */
+const KEPT_MS = 14 * 24 * 3600_000;
 
 // Below the home folder, not in the shared temporary one, where others could put code in our way.
 const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "llbake", "compiled");
@@ -26,10 +29,9 @@ if (cachedData === undefined || script.cachedDataRejected === true) process.on("
 (script.runInThisContext() as (...args: readonly unknown[]) => void)(createRequire(__filename), process);
 
 /** Runs of one kind need about the same functions; what a run did not need is not among the compiled code it leaves. */
-function kindOfRun(args: readonly string[]): "print" | "build" {
-  return args.some(arg => arg === "--print" || arg === "--version" || arg.startsWith("--list"))
-    ? "print"
-    : "build";
+function kindOfRun(args: readonly string[]): "short" | "print" | "build" {
+  if (args.some(arg => /^(?:--version|--help|-h|help)$/.test(arg))) return "short";
+  return args.some(arg => /^--(?:print|list)/.test(arg)) ? "print" : "build";
 }
 
 function readCompiled(): Buffer | undefined {
@@ -44,9 +46,10 @@ function readCompiled(): Buffer | undefined {
 function writeCompiled(): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // What other builds of the program left is of no more use.
-    for (const old of readdirSync(folder))
-      if (!old.startsWith(PROGRAM_ID)) rmSync(join(folder, old), { recursive: true });
+    for (const other of readdirSync(folder)) {
+      const path = join(folder, other);
+      if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true });
+    }
     const draft = join(folder, `${name}.${process.pid}`);
     writeFileSync(draft, script.createCachedData());
     renameSync(draft, join(folder, name));
