@@ -37,6 +37,7 @@ export async function openMounts(
   const outputs = new Map<number, ActiveSnapshot>();
   const mounts: ContainerMount[] = [];
   let root: Omit<RootSpec, "mounts"> | undefined;
+  await lockCaches(spec, held, deps, context.signal);
   for (const mount of spec.mounts) {
     context.signal.throwIfAborted();
     if (mount.dest === "/")
@@ -135,13 +136,14 @@ async function expectExists(file: string, message: string): Promise<void> {
 
 /** A directory that outlives builds, found again by its id. `locked` ones are held by one step at a time, in all processes. */
 async function openCache(
-  { cache, input, selector }: Mount,
+  mount: Mount,
   inputs: readonly Ref[],
   held: Held,
   { worker }: OpDeps,
   { signal }: OpContext,
 ): Promise<string> {
-  const id = digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
+  const { cache, input, selector } = mount;
+  const id = cacheName(mount);
   const directory = path.join(worker.cacheMounts, id);
   await withLock(worker.root, `cache-mount-init-${id}`, signal, async () => {
     // Whoever removes caches that nobody uses holds this lock.
@@ -176,11 +178,29 @@ async function openCache(
     }
     await rename(staged, directory);
   });
-  if (cache?.sharing === "locked") {
+  return cache?.sharing === "private" ? privateCopy(directory, held, worker, signal) : directory;
+}
+
+/** The name of a cache's directory and lock. */
+function cacheName({ cache }: Mount): string {
+  return digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
+}
+
+/**
+ * Waits for the caches that one step at a time may use. Each is taken once and all in one order: a step that mounts a
+ * cache twice would wait for itself, and two steps that take two of them the other way round for each other.
+ */
+async function lockCaches(
+  { mounts }: ExecOp,
+  held: Held,
+  { worker }: OpDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const locked = mounts.filter(({ type, cache }) => type === "cache" && cache?.sharing === "locked");
+  for (const id of [...new Set(locked.map(cacheName))].sort()) {
     const lock = await acquireLock(worker.root, `cache-mount-${id}`, signal);
     held.add({ [Symbol.asyncDispose]: () => Promise.resolve(lock.release()) });
   }
-  return cache?.sharing === "private" ? privateCopy(directory, held, worker, signal) : directory;
 }
 
 /** The first free one of several directories of the same cache, so that no two steps share one. */

@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { BakeError } from "../../src/diagnostic/error.ts";
-import { local, mkfile, scratch } from "../../src/llb/mod.ts";
+import { local, merge, mkfile, scratch } from "../../src/llb/mod.ts";
 import { busyboxBase, engineRig, skipWithoutContainers } from "../rig/engine.ts";
 import { makeTree } from "../rig/tree.ts";
 
@@ -118,6 +118,29 @@ describe("exec", { skip: skipWithoutContainers }, () => {
     const files = await rig.files(step("two"));
     assert.equal(readFileSync(join(files, "seen"), "utf8"), "one\ntwo\n");
     assert.ok(!existsSync(join(files, "cache")));
+  });
+
+  test("a step may mount one locked cache twice, and two steps two of them the other way round", async () => {
+    await using rig = await engineRig();
+    const locked = (target: string, id: string) =>
+      ({ kind: "cache", target, id, sharing: "locked" }) as const;
+    const base = busyboxBase();
+    const twice = base.run({
+      shell: "touch /a/x && ls /b > /twice",
+      mounts: [locked("/a", "one"), locked("/b", "one")],
+    });
+    assert.equal(readFileSync(join(await rig.files(twice.root()), "twice"), "utf8"), "x\n");
+    const crossed = ["1", "2", "3", "4"].map(n =>
+      base
+        .run({
+          shell: `echo ${n} > /done${n}`,
+          mounts:
+            n < "3" ? [locked("/a", "one"), locked("/b", "two")] : [locked("/a", "two"), locked("/b", "one")],
+        })
+        .root(),
+    );
+    const files = await rig.files(merge(crossed));
+    for (const n of ["1", "2", "3", "4"]) assert.ok(existsSync(join(files, `done${n}`)));
   });
 
   test("a tmpfs is empty, writable and gone afterwards", async () => {
