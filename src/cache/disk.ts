@@ -2,7 +2,7 @@
 // of a state directory; every answer is checked against what really exists.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openJournal } from "../content/journal.ts";
+import { isObject, openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -269,8 +269,4 @@ function isStoredPart(value: unknown): value is StoredPart {
     isDigest(digest) &&
     (shown === undefined || typeof shown === "string")
   );
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 // What the last runs did, for `bake explain`: one small file per definition and target, replaced whole by each run. Only
 // names and reasons that were shown are kept; a record that cannot be read or written is one that does not exist.
+import { isObject } from "../content/journal.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -98,8 +99,4 @@ function decodeVerdict(value: unknown): Verdict | undefined {
   if (tag === "ran" && typeof reason === "string") return { tag, reason };
   if (tag === "unknown" && typeof until === "string") return { tag, until };
   return undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

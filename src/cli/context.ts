@@ -38,35 +38,11 @@ export const defineContext: DefineCommand = (command, { environment, signal }, d
     .option("--json", "print one JSON object")
     .option("--root <dir>", "folder for the cache and other state")
     .action(async (names: readonly string[], flags: ContextFlags) => {
-      const [
-        { loadDefinition },
-        { planFromDefinition },
-        { createEngine },
-        { createCredentials },
-        { sessionFromPlan },
-        { listContexts },
-      ] = await Promise.all([
-        import("./definition.ts"),
-        import("./buildrun.ts"),
-        import("./engine.ts"),
-        import("./credentials.ts"),
-        import("../build/buildtargets.ts"),
+      const [{ lowerTargets }, { listContexts }] = await Promise.all([
+        import("./lower.ts"),
         import("../build/contexts.ts"),
       ]);
-      const plan = planFromDefinition(
-        await loadDefinition(
-          names,
-          { file: [], set: [], var: [], allow: [], ...flags },
-          { environment, signal },
-        ),
-        environment,
-      );
-      const session = sessionFromPlan(plan, {
-        credentials: createCredentials(environment),
-        env: environment.env,
-      });
-      await using engine = await createEngine(flags, environment);
-      const lowered = await engine.lower(plan.linkable, { session, emit: () => undefined, signal });
+      const { lowered, session } = await lowerTargets(names, flags, { environment, signal }, "linkable");
       const targets: TargetContexts[] = [];
       for (const request of lowered) {
         const contexts = await listContexts(request, session, signal);

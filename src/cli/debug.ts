@@ -33,35 +33,11 @@ export const defineDebugLlb: DefineCommand = (command, { environment, signal }, 
         environment.stdout.write(await lowerCaseFile(flags.case, signal));
         return done(exitCodes.ok);
       }
-      const [
-        { loadDefinition },
-        { planFromDefinition },
-        { createEngine },
-        { createCredentials },
-        { sessionFromPlan },
-        { dumpDefinition },
-      ] = await Promise.all([
-        import("./definition.ts"),
-        import("./buildrun.ts"),
-        import("./engine.ts"),
-        import("./credentials.ts"),
-        import("../build/buildtargets.ts"),
+      const [{ lowerTargets }, { dumpDefinition }] = await Promise.all([
+        import("./lower.ts"),
         import("../llb/dump.ts"),
       ]);
-      const plan = planFromDefinition(
-        await loadDefinition(
-          names,
-          { file: [], set: [], var: [], allow: [], ...flags },
-          { environment, signal },
-        ),
-        environment,
-      );
-      const session = sessionFromPlan(plan, {
-        credentials: createCredentials(environment),
-        env: environment.env,
-      });
-      await using engine = await createEngine(flags, environment);
-      const lowered = await engine.lower(plan.requests, { session, emit: () => undefined, signal });
+      const { lowered } = await lowerTargets(names, flags, { environment, signal }, "requests");
       const definitions = lowered.flatMap(({ images }) => images.map(({ definition }) => definition));
       if (flags.raw === true) {
         const [only] = definitions;

@@ -200,3 +200,8 @@ async function replaceFile(path: string, draft: string, text: string): Promise<v
     throw storeError(thrown);
   }
 }
+
+/** Whether a stored value is an object with members: what a codec asks first. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

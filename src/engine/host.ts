@@ -1,5 +1,6 @@
 // What the embedded engine offers to frontends: image configs from registries, files of lent directories.
 import { readFile } from "node:fs/promises";
+import { isCode } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { FrontendHost } from "../frontend/frontend.ts";
 import { parseReference } from "../oci/reference.ts";
@@ -48,7 +49,7 @@ export function createFrontendHost({
       try {
         return await readFile(resolveInRoot(root, path, { followLast: true }), { signal });
       } catch (error) {
-        if (isMissing(error)) return undefined;
+        if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return undefined;
         throw error;
       }
     },
@@ -56,8 +57,4 @@ export function createFrontendHost({
     newestInArchive,
     resolveSource,
   };
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }

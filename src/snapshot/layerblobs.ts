@@ -2,7 +2,7 @@
 // unchanged layer is neither compressed nor uploaded again. Lost entries cost time, never correctness.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openJournal } from "../content/journal.ts";
+import { isObject, openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -95,8 +95,4 @@ function decodeRecord(value: unknown): LayerRecord | undefined {
   )
     return undefined;
   return { snapshot: value["snapshot"], blob: { descriptor: { mediaType, digest, size }, diffId, created } };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

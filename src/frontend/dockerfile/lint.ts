@@ -130,6 +130,12 @@ export function closestName(name: string, options: Iterable<string>): string | u
 const SECRET = /(?:_|^)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)/i;
 const NO_SECRET = /(?:_|^)(?:public|file|version)(?:_|$)/i;
 
+/** Warns about `KEY value` where `KEY=value` is the form of today. */
+export function warnLegacyPair(linter: Linter, line: { readonly word: string; readonly range: Range }): void {
+  const message = `"${line.word} key=value" should be used instead of legacy "${line.word} key value" format`;
+  linter.warn("LegacyKeyValueFormat", message, line.range);
+}
+
 /** Warns about names that look like secrets, which ARG and ENV would write into the image. */
 export function checkSecretName(
   instruction: "ARG" | "ENV",

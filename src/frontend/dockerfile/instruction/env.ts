@@ -1,7 +1,7 @@
 // ENV: variables of later steps and of the image.
 import { readFlags, readPairs } from "../arguments.ts";
 import { addHistory, setEnv } from "../imageconfig.ts";
-import { checkSecretName } from "../lint.ts";
+import { checkSecretName, warnLegacyPair } from "../lint.ts";
 import type { InstructionKind } from "../model.ts";
 import { expand } from "../steps.ts";
 
@@ -24,12 +24,7 @@ export const env: InstructionKind = {
         }));
         let history = "ENV";
         for (const { name, value, legacy } of expanded) {
-          if (legacy)
-            linter.warn(
-              "LegacyKeyValueFormat",
-              `"${line.word} key=value" should be used instead of legacy "${line.word} key value" format`,
-              line.range,
-            );
+          if (legacy) warnLegacyPair(linter, line);
           checkSecretName("ENV", name, linter, line.range);
           history += ` ${name}=${value}`;
           stage.state = stage.state.addEnv(name, value);

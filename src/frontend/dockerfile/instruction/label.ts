@@ -1,6 +1,7 @@
 // LABEL: labels of the image.
 import { readFlags, readPairs } from "../arguments.ts";
 import { addHistory } from "../imageconfig.ts";
+import { warnLegacyPair } from "../lint.ts";
 import type { InstructionKind } from "../model.ts";
 import { expand } from "../steps.ts";
 
@@ -19,12 +20,7 @@ export const label: InstructionKind = {
         for (const pair of pairs) {
           const name = expand(pair.name, line, stage, conversion);
           const value = expand(pair.value, line, stage, conversion);
-          if (pair.legacy)
-            linter.warn(
-              "LegacyKeyValueFormat",
-              `"${line.word} key=value" should be used instead of legacy "${line.word} key value" format`,
-              line.range,
-            );
+          if (pair.legacy) warnLegacyPair(linter, line);
           stage.draft.labels.set(name, value);
           history += ` ${name}=${value}`;
         }
