@@ -163,7 +163,9 @@ function explain(thrown: unknown, base: string): unknown {
       cause: thrown,
     });
   }
-  return new BakeError("state-unusable", `cannot use state directory "${base}": ${String(thrown)}`, {
+  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  return new BakeError("state-unusable", `cannot use state directory "${base}": ${why}`, {
+    hint: "name a folder on a disk that you may write to",
     cause: thrown,
   });
 }

@@ -7,6 +7,7 @@ import { findEarlier } from "../cache/earlier.ts";
 import { openRunHistory, type RunRecord } from "../cache/runs.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage } from "../exporter/exporter.ts";
+import { expectExporterKind } from "../exporter/table.ts";
 import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
 import { newestFileIn } from "../layer/newest.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
@@ -226,6 +227,8 @@ function createRun(
       });
     },
     async solve(requests) {
+      // A slip in an output must not show only when everything is built.
+      for (const { exports } of requests) for (const { type } of exports) expectExporterKind(type);
       const lowered = await lowerRequests(requests, host, signal);
       ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
       for (const { name, warnings } of lowered)

@@ -23,10 +23,15 @@ export function isExporterKind(type: string): type is ExporterKind {
 }
 
 /** @throws BakeError "usage" when there is no such kind */
-export async function loadExporter(type: string, deps: ExporterDeps): Promise<Exporter> {
-  if (isExporterKind(type)) return exporters[type](deps);
+export function expectExporterKind(type: string): ExporterKind {
+  if (isExporterKind(type)) return type;
   const kinds = Object.keys(exporters);
   throw new BakeError("usage", `unknown output type "${type}"`, {
     hint: didYouMean(type, kinds) ?? `use ${kinds.join(", ")}`,
   });
+}
+
+/** @throws BakeError "usage" when there is no such kind */
+export async function loadExporter(type: string, deps: ExporterDeps): Promise<Exporter> {
+  return exporters[expectExporterKind(type)](deps);
 }

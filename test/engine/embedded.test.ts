@@ -132,3 +132,13 @@ test("links in a loop, or to nothing, are errors that name the way", () => {
   assert.throws(() => checkLinks([link("a", "b"), link("b", "c"), link("c", "b")]), /b -> c -> b/);
   assert.throws(() => checkLinks([link("a", "nope")]), /"a" needs "nope"/);
 });
+
+test("an unknown kind of output is refused before anything runs", async () => {
+  await using rig = await engineRig();
+  const wrong = {
+    ...request(rig, "app", "FROM scratch\nWORKDIR /x\n"),
+    exports: [{ type: "lcoal", attrs: {} }],
+  };
+  await assert.rejects(solve(rig, [wrong]), /unknown output type "lcoal"/);
+  assert.deepEqual(rig.executed(), []);
+});
