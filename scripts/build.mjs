@@ -1,15 +1,17 @@
 // Bundles the command line into the one file dist/cli.js, and the public LLB API into dist/llb/ with its types.
-// `--quick` leaves the types out (set-up uses it: nothing that runs needs them).
+// `--quick` leaves the types out (set-up uses it: nothing that runs needs them); `--out=DIR` writes elsewhere than dist
+// (a bundle of one's own, for tests with LLBAKE_TEST_PROGRAM=DIR/cli.js while dist is in use).
 import { createHash } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const quick = process.argv.includes("--quick");
+const out = process.argv.find(word => word.startsWith("--out="))?.slice("--out=".length) ?? "dist";
 
 /** @type {import("esbuild").BuildOptions} */
 const shared = {
@@ -51,10 +53,10 @@ const llb = { ...shared, entryPoints: ["src/llb/mod.ts"], format: "esm" };
 try {
   const [text, api] = await Promise.all([bundle(program), bundle(llb)]);
   // The package is of ES modules; the program is not.
-  await write("dist/package.json", '{ "type": "commonjs" }\n');
-  await write("dist/llb/package.json", '{ "type": "module" }\n');
-  await write("dist/llb/mod.js", api);
-  await write("dist/cli.js", await bundle(start(`(function(require,process){${text}\n})`)), 0o755);
+  await write("package.json", '{ "type": "commonjs" }\n');
+  await write("llb/package.json", '{ "type": "module" }\n');
+  await write("llb/mod.js", api);
+  await write("cli.js", await bundle(start(`(function(require,process){${text}\n})`)), 0o755);
 } catch (error) {
   // esbuild has printed what is wrong and where.
   if (error.errors === undefined) throw error;
@@ -69,7 +71,7 @@ async function bundle(options) {
 
 /** Writes a file beside its place and renames it, so that a `bake` running meanwhile never reads half of it. */
 async function write(name, contents, mode = 0o644) {
-  const path = join(root, name);
+  const path = resolve(root, out, name);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
   await mkdir(dirname(path), { recursive: true });
   try {
