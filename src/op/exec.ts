@@ -11,6 +11,7 @@ import type { CacheMap, InputKeying, KeyPart } from "../solver/op.ts";
 import type { BoundVertex, OpBinding } from "./binding.ts";
 import { openMounts } from "./execmounts.ts";
 import { createHeld } from "./held.ts";
+import { openStepOutput } from "./stepoutput.ts";
 import { contentKeying, wholeTree } from "./tree.ts";
 
 export const execBinding: OpBinding<"exec"> = {
@@ -50,27 +51,32 @@ export const execBinding: OpBinding<"exec"> = {
     const executor = await worker.executor();
     await using held = createHeld();
     const mounts = await openMounts(op.spec, inputs, held, deps, context);
-    const { exitCode } = await executor.run(
-      {
-        args: meta.args,
-        env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
-        cwd: meta.cwd === "" ? "/" : meta.cwd,
-        user: meta.user,
-        ...(meta.hostname !== "" && { hostname: meta.hostname }),
-        extraHosts: meta.extraHosts,
-        ulimits: meta.ulimits,
-        ...(resources && { resources }),
-        network: op.spec.network === "sandbox" ? "default" : op.spec.network,
-        insecure: false,
-      },
-      mounts.root,
-      {
-        signal: context.signal,
-        onOutput: (stream, data) => context.emit({ type: "log", id: digest, at: worker.now(), stream, data }),
-      },
+    const output = openStepOutput(
+      { digest, command: shownCommand(meta.args), secrets: mounts.secrets },
+      worker,
+      context,
     );
+    let log: string | undefined;
+    const { exitCode } = await executor
+      .run(
+        {
+          args: meta.args,
+          env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
+          cwd: meta.cwd === "" ? "/" : meta.cwd,
+          user: meta.user,
+          ...(meta.hostname !== "" && { hostname: meta.hostname }),
+          extraHosts: meta.extraHosts,
+          ulimits: meta.ulimits,
+          ...(resources && { resources }),
+          network: op.spec.network === "sandbox" ? "default" : op.spec.network,
+          insecure: false,
+        },
+        mounts.root,
+        { signal: context.signal, onOutput: output.take },
+      )
+      .finally(() => (log = output.end()));
     const valid = meta.validExitCodes.length === 0 ? [0] : meta.validExitCodes;
-    if (!valid.includes(exitCode)) throw commandFailed(meta.args, exitCode);
+    if (!valid.includes(exitCode)) throw commandFailed(meta.args, exitCode, log);
     return await mounts.commit();
   },
 };
@@ -166,19 +172,17 @@ function expectNative(
   );
 }
 
-function commandFailed(args: readonly string[], exitCode: number): BakeError {
-  const hints: Readonly<Record<number, string>> = {
-    126: "the command was found but could not be executed: check its permissions and its #! line",
-    127: "a command was not found in the image: check PATH and what the base image has",
-    137: "the process was killed (signal 9): often a lack of memory",
-    139: "the process crashed (signal 11)",
+function commandFailed(args: readonly string[], exitCode: number, log: string | undefined): BakeError {
+  const hints: Readonly<Record<number, readonly string[]>> = {
+    126: ["the command was found but could not be executed: check its permissions and its #! line"],
+    127: ["a command was not found in the image: check PATH and what the base image has"],
+    137: ["the process was killed (signal 9): often a lack of memory"],
+    139: ["the process crashed (signal 11)"],
   };
-  const hint = hints[exitCode];
-  return new BakeError(
-    "step-failed",
-    `command failed with exit code ${exitCode}: ${shownCommand(args)}`,
-    hint === undefined ? {} : { hint },
-  );
+  const said = log === undefined ? [] : [`all of its output is in ${log}`];
+  return new BakeError("step-failed", `command failed with exit code ${exitCode}: ${shownCommand(args)}`, {
+    hint: [...(hints[exitCode] ?? []), ...said].join("; "),
+  });
 }
 
 /** The command as a user wrote it: without the shell that the shell form puts in front. */

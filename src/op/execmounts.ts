@@ -22,6 +22,8 @@ export interface OpenMounts {
   readonly root: RootSpec;
   /** Further environment: secrets given as variables. */
   readonly env: readonly string[];
+  /** The values of all secrets that the command can read. */
+  readonly secrets: readonly Uint8Array[];
   /** The results, by output index. */
   commit(): Promise<readonly (Ref | undefined)[]>;
 }
@@ -36,6 +38,7 @@ export async function openMounts(
 ): Promise<OpenMounts> {
   const outputs = new Map<number, ActiveSnapshot>();
   const mounts: ContainerMount[] = [];
+  const secrets: Uint8Array[] = [];
   let root: Omit<RootSpec, "mounts"> | undefined;
   await lockCaches(spec, held, deps, context.signal);
   for (const mount of spec.mounts) {
@@ -46,14 +49,15 @@ export async function openMounts(
         readonly: mount.readonly,
       };
     else {
-      const opened = await openMount(mount, inputs, outputs, held, deps, context);
+      const opened = await openMount(mount, { inputs, outputs, secrets }, held, deps, context);
       if (opened !== undefined) mounts.push(opened);
     }
   }
   if (root === undefined) throw new BakeError("llb-invalid", "an exec op has no root mount");
   return {
     root: { ...root, mounts },
-    env: await secretVariables(spec, deps),
+    env: await secretVariables(spec, secrets, deps),
+    secrets,
     commit: async () => {
       const results: (Ref | undefined)[] = [];
       for (const [index, active] of outputs) results[index] = { tag: "snapshot", id: await active.commit() };
@@ -64,8 +68,16 @@ export async function openMounts(
 
 async function openMount(
   mount: Mount,
-  inputs: readonly Ref[],
-  outputs: Map<number, ActiveSnapshot>,
+  {
+    inputs,
+    outputs,
+    secrets,
+  }: {
+    readonly inputs: readonly Ref[];
+    readonly outputs: Map<number, ActiveSnapshot>;
+    /** Takes the values of secrets that are mounted. */
+    readonly secrets: Uint8Array[];
+  },
   held: Held,
   deps: OpDeps,
   context: OpContext,
@@ -88,7 +100,7 @@ async function openMount(
         ...(mount.tmpfs && mount.tmpfs.size > 0 && { sizeBytes: mount.tmpfs.size }),
       };
     case "secret":
-      return openSecret(mount, held, deps);
+      return openSecret(mount, secrets, held, deps);
     case "ssh":
       if (mount.ssh?.optional) return undefined;
       throw new BakeError("not-supported", "ssh agents in steps are not available yet", {
@@ -224,6 +236,7 @@ async function privateCopy(
 /** A secret as a file on a tmpfs of this process, gone with it. */
 async function openSecret(
   { secret, dest }: Mount,
+  secrets: Uint8Array[],
   held: Held,
   { worker, session }: OpDeps,
 ): Promise<ContainerMount | undefined> {
@@ -234,6 +247,7 @@ async function openSecret(
     if (secret.optional) return undefined;
     throw missingSecret(secret.id);
   }
+  secrets.push(value);
   const directory = held.add(await worker.memoryDirectory());
   const file = path.join(directory.path, "secret");
   await writeFile(file, value, { mode: 0o600 });
@@ -242,12 +256,18 @@ async function openSecret(
   return { type: "bind", source: file, dest, readonly: true };
 }
 
-async function secretVariables({ secretEnv }: ExecOp, { session }: OpDeps): Promise<readonly string[]> {
+async function secretVariables(
+  { secretEnv }: ExecOp,
+  secrets: Uint8Array[],
+  { session }: OpDeps,
+): Promise<readonly string[]> {
   const env: string[] = [];
   for (const { id, name, optional } of secretEnv) {
     const value = await session.secret(id);
-    if (value !== undefined) env.push(`${name}=${new TextDecoder().decode(value)}`);
-    else if (!optional) throw missingSecret(id);
+    if (value !== undefined) {
+      secrets.push(value);
+      env.push(`${name}=${new TextDecoder().decode(value)}`);
+    } else if (!optional) throw missingSecret(id);
   }
   return env;
 }

@@ -10,6 +10,8 @@ import { createSteps, formatAmount, isEnded, type LogLine, type Part, type Step 
 const MIN_TURN_MS = 5_000;
 /** A step with something to say gets a turn after this long at the latest. */
 const MAX_WAIT_MS = 10_000;
+/** A step gets a turn at once when this many characters of its output wait: what waits takes memory. */
+const MAX_WAITING_LENGTH = 1 << 20;
 /** A moving part is printed again after this long, or after this share of its total. */
 const PART_INTERVAL_MS = 5_000;
 const PART_SHARE = 0.05;
@@ -31,6 +33,8 @@ export interface PlainPrinter {
 /** What waits to be printed of one step. */
 interface Pending {
   readonly lines: LogLine[];
+  /** Characters of the lines together. */
+  length: number;
   readonly parts: Map<string, Part>;
   /** How many updates since the step last lost its turn, and when the first of them was. */
   count: number;
@@ -53,7 +57,7 @@ export function createPlainPrinter(
   const pendingOf = (step: Step): Pending => {
     let entry = pending.get(step.id);
     if (entry === undefined)
-      pending.set(step.id, (entry = { lines: [], parts: new Map(), count: 0, since: 0 }));
+      pending.set(step.id, (entry = { lines: [], length: 0, parts: new Map(), count: 0, since: 0 }));
     return entry;
   };
 
@@ -91,6 +95,7 @@ export function createPlainPrinter(
     for (const { stamp, text } of entry.lines)
       line(`${stamp} ${terminal ? safeLine(text, { color }) : text}`);
     entry.lines.length = 0;
+    entry.length = 0;
     entry.parts.clear();
     dirty.delete(step.id);
     turn = step;
@@ -131,11 +136,15 @@ export function createPlainPrinter(
       const change = steps.fold(event);
       if (change === undefined || change.step.state === "waiting") return;
       const entry = pendingOf(change.step);
-      entry.lines.push(...change.lines);
+      for (const line of change.lines) {
+        entry.lines.push(line);
+        entry.length += line.text.length;
+      }
       if (change.part !== undefined) entry.parts.set(change.part.name, change.part);
       if (entry.count === 0 && "at" in event) entry.since = event.at;
       entry.count++;
       dirty.add(change.step.id);
+      if (entry.length > MAX_WAITING_LENGTH) printStep(change.step);
     },
     print,
     close(now) {

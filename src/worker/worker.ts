@@ -16,6 +16,7 @@ import type { Snapshotter } from "../snapshot/snapshotter.ts";
 import { createImageResolver, type ImageResolver } from "../source/imageresolver.ts";
 import { openMemoryDirectory } from "./memorydirectory.ts";
 import { openStatCache, type SavedStatCache } from "./statcache.ts";
+import { openStepLogs, type StepLogs } from "./steplogs.ts";
 
 export interface Worker extends AsyncDisposable {
   /** What steps run on without emulation. */
@@ -30,6 +31,7 @@ export interface Worker extends AsyncDisposable {
   readonly images: ImageResolver;
   /** Directory of the cache mounts of steps. */
   readonly cacheMounts: string;
+  readonly logs: StepLogs;
   statCache(): Promise<StatCache>;
   /** @throws BakeError "runtime-missing" when no OCI runtime works here */
   executor(): Promise<Executor>;
@@ -80,6 +82,7 @@ export async function openWorker({ rootPath, platform, runtime, now }: WorkerOpt
       layerBlobs: openLayerBlobs(root, owner),
       images: createImageResolver({ blobs }),
       cacheMounts,
+      logs: openStepLogs(root, owner, { now }),
       registry,
       statCache: () => (stats ??= openStatCache(root, owner)),
       executor: () => (executor ??= openExecutor(root, owner, runtime)),

@@ -222,3 +222,18 @@ test("a step says once why it runs, when that is worth telling", () => {
     '#1 a\n#1 because file "x" changed\n#1 0.100 hello\n#1 0.200 again\n#1 DONE 0.3s\n\n#2 b\n#2 DONE 0.1s\n',
   );
 });
+
+test("a step whose output would pile up is printed at once, turn or not", () => {
+  const out = printer();
+  out.feed(step("a"), started("a", 0), log("a", 1, "first\n"));
+  out.take();
+  out.feed(step("b"), started("b", 2), log("b", 3, "b\n"));
+  assert.equal(out.take(), "");
+  const line = `${"x".repeat(1023)}\n`;
+  let printed = "";
+  for (let sent = 0; sent < 4096 && printed === ""; sent++) {
+    out.feed(log("b", 4, line));
+    printed = out.take();
+  }
+  assert.match(printed, /^#1 \.\.\.\n\n#2 b\n#2 0\.001 b\n#2 0\.002 x{1023}\n/);
+});
