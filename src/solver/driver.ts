@@ -6,7 +6,17 @@ import type { Emit } from "../progress/event.ts";
 import { announceCached } from "./announce.ts";
 import type { Calls } from "./calls.ts";
 import { isIdle, recordOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
-import { inputAt, keyedInputs, workerOf, type Failure, type Node, type Waiter } from "./graph.ts";
+import {
+  circular,
+  hasVolatileNested,
+  inputAt,
+  keyedInputs,
+  waitsFor,
+  workerOf,
+  type Failure,
+  type Node,
+  type Waiter,
+} from "./graph.ts";
 import type { CacheKey, Clock } from "./op.ts";
 import { createWaiting } from "./waiting.ts";
 
@@ -22,6 +32,11 @@ export interface DriverOptions<R> {
 export interface Driver<R> {
   /** Tells a waiter when a node, which must be claimed, has what is asked: an identity, or a result. */
   subscribe(node: Node<R>, index: number | undefined, waiter: Waiter<R>): void;
+  /**
+   * Notes that the op of a node that executes waits for `roots`.
+   * @throws BakeError "llb-invalid" when they wait for it
+   */
+  nest(owner: Node<R>, roots: readonly Node<R>[]): void;
   /** Counts one more who needs the node. Each claim is to be given up once. */
   claim(node: Node<R>): void;
   /** Gives up a claim. Without any, work on the node stops, and its inputs are given up. */
@@ -43,6 +58,8 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
   const unwinding = new Map<Node<R>, (() => void)[]>();
   const queue: Item<R>[] = [];
   let pumping = false;
+  /** Whether any op has asked for more while it executes: only then can vertices wait for each other in a circle. */
+  let nesting = false;
   const announcer = { emit, clock };
   const waiting = createWaiting<R>({
     dispatch,
@@ -136,12 +153,16 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
         if (node.vertex.op.pool !== "free") waiting.markSlow(node);
         // Its inputs may be refused before it is its turn.
         if (calls.isRefused(node)) track(node, calls.explain(node), () => undefined);
+        if (nesting && node.inputs.some(input => waitsFor(input.node, node)))
+          return fail(node, circular(node));
         return waiting.join(node, node.inputs, () => ({ type: "gathered" }));
       case "execute":
+        node.nested.length = 0;
         return track(node, calls.execute(node), outputs => ({
           type: "executed",
           outputs,
           inputs: keyedInputs(node),
+          ...(hasVolatileNested(node) && { unkept: true }),
         }));
       case "check":
         return track(node, calls.unchanged(node, request.inputs), same => ({
@@ -183,6 +204,11 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
       value => ended(answer(value)),
       (error: unknown) => ended(failed(node, error, attempt)),
     );
+  }
+
+  function fail(node: Node<R>, error: BakeError): void {
+    const event = failed(node, error, node.attempt);
+    if (event !== undefined) dispatch(node, event);
   }
 
   function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {
@@ -258,9 +284,11 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
 
   function queryKey(node: Node<R>, key: CacheKey, ask: boolean): void {
     const holder = holders.get(key.digest);
-    if (holder !== undefined && workerOf(holder) !== node)
-      return dispatch(node, { type: "merged", key: key.digest });
-    holders.set(key.digest, node);
+    const worker = holder && workerOf(holder);
+    if (worker !== undefined && worker !== node) {
+      // Waiting for one that waits for it would be for ever: it does the work once more.
+      if (!(nesting && waitsFor(worker, node))) return dispatch(node, { type: "merged", key: key.digest });
+    } else holders.set(key.digest, node);
     if (!ask) return dispatch(node, { type: "queried", record: undefined });
     track(node, calls.query(key.digest), answer => ({ type: "queried", ...answer }));
   }
@@ -285,7 +313,15 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
     track(twin, calls.link(definition, record), () => undefined);
   }
 
+  /** @throws BakeError when one of `roots` waits for the owner */
+  function nest(owner: Node<R>, roots: readonly Node<R>[]): void {
+    if (roots.some(root => waitsFor(root, owner))) throw circular(owner);
+    nesting = true;
+    owner.nested.push(...roots);
+  }
+
   return {
+    nest,
     subscribe: (node, index, waiter) => waiting.subscribe(node, index, waiter),
     claim,
     unclaim,

@@ -110,7 +110,13 @@ export type EdgeEvent<R> =
   | { readonly type: "loaded"; readonly index: number; readonly result: R | undefined }
   | { readonly type: "gathered" }
   /** `inputs` as they are known now: executing them may have renamed them. */
-  | { readonly type: "executed"; readonly outputs: Results<R>; readonly inputs: readonly KeyedInput[] }
+  | {
+      readonly type: "executed";
+      readonly outputs: Results<R>;
+      readonly inputs: readonly KeyedInput[];
+      /** It used something that its key says nothing of: the result is not kept. */
+      readonly unkept?: boolean;
+    }
   | { readonly type: "checked"; readonly same: boolean; readonly inputs: readonly KeyedInput[] }
   | { readonly type: "saved"; readonly record: CacheRecord | undefined }
   | { readonly type: "failed"; readonly error: unknown }
@@ -396,10 +402,12 @@ function gather<R>(
 function executed<R>(
   facts: EdgeFacts,
   run: Run<R>,
-  event: { readonly outputs: Results<R>; readonly inputs: readonly KeyedInput[] },
+  event: EdgeEvent<R> & { readonly type: "executed" },
 ): Step<R> {
   // What users hold already stays what they get.
   const outputs = run.loaded.size === 0 ? event.outputs : new Map([...event.outputs, ...run.loaded]);
+  if (event.unkept === true)
+    return { state: { tag: "complete", identity: "volatile", results: outputs }, requests: NONE };
   const { contents } = run.keying;
   const moving: number[] = [];
   if (run.identity !== "volatile" && contents !== undefined) {

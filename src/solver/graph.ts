@@ -2,7 +2,7 @@
 import { BakeError, invariant } from "../diagnostic/error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { KeyedInput } from "./cachekey.ts";
-import { identityOf, resultsOf, type EdgeState } from "./edge.ts";
+import { identityOf, isIdle, resultsOf, type EdgeState } from "./edge.ts";
 import type { CacheMap, Edge, Vertex } from "./op.ts";
 
 /** Why a vertex has no result: the step where it began, which may be an input far below. */
@@ -36,6 +36,8 @@ export interface Node<R> {
   /** Aborted while calls are still under way; starts afresh when they have ended. */
   voided: boolean;
   abort: AbortController | undefined;
+  /** What its op asked to be solved while it executes: it waits for these as for inputs. */
+  readonly nested: Node<R>[];
   /** The node it was merged into. */
   into: Node<R> | undefined;
   /** Nodes merged into it. */
@@ -58,8 +60,11 @@ export interface Graph<R> {
   node(digest: Digest): Node<R> | undefined;
   /** Every node, inputs before users. */
   all(): readonly Node<R>[];
-  /** Adds what is missing below `edges`; returns the new nodes, inputs before users. */
-  add(edges: readonly Edge<R>[]): readonly Node<R>[];
+  /**
+   * Adds what is missing below `edges`; returns the new nodes, inputs before users. `priority` is the least that the
+   * edges have: their distance to a root of the build.
+   */
+  add(edges: readonly Edge<R>[], priority: number): readonly Node<R>[];
 }
 
 export function createGraph<R>(): Graph<R> {
@@ -67,9 +72,10 @@ export function createGraph<R>(): Graph<R> {
   return {
     node: digest => nodes.get(digest),
     all: () => [...nodes.values()],
-    add(edges) {
+    add(edges, priority) {
       const before = nodes.size;
       const order = walk(nodes, edges);
+      for (const { vertex } of edges) raise(nodes.get(vertex.digest), priority);
       rank(order);
       return nodes.size === before ? [] : order.filter(({ added }) => added).map(({ node }) => node);
     },
@@ -118,8 +124,12 @@ function rank<R>(order: readonly Visit<R>[]): void {
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i]?.node;
     if (node === undefined) continue;
-    for (const input of node.inputs) input.node.priority = Math.max(input.node.priority, node.priority + 1);
+    for (const input of node.inputs) raise(input.node, node.priority + 1);
   }
+}
+
+function raise<R>(node: Node<R> | undefined, priority: number): void {
+  if (node !== undefined && node.priority < priority) node.priority = priority;
 }
 
 function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> {
@@ -140,6 +150,7 @@ function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> 
     running: 0,
     voided: false,
     abort: undefined,
+    nested: [],
     into: undefined,
     twins: [],
     map: undefined,
@@ -160,6 +171,41 @@ export function workerOf<R>(node: Node<R>): Node<R> {
   let worker = node;
   while (worker.into !== undefined) worker = worker.into;
   return worker;
+}
+
+/** Whether `node` waits for `other`, or is about to: through inputs, merges, or what ops have asked for meanwhile. */
+export function waitsFor<R>(node: Node<R>, other: Node<R>): boolean {
+  return someBelow([node], below => below === other, isOpen);
+}
+
+/** Whether a vertex may still ask for its inputs. One with a record asks only if its results turn out to be lost. */
+function isOpen<R>({ state }: Node<R>): boolean {
+  return state.tag === "initial" || state.tag === "merged" || !(isIdle(state) || state.tag === "loading");
+}
+
+/** Whether what an op asked for while it executed depends on something that is read anew in every build. */
+export function hasVolatileNested<R>({ nested }: Node<R>): boolean {
+  return nested.length > 0 && someBelow(nested, ({ map }) => map?.volatile === true);
+}
+
+/** Whether a node below `roots`, these included, passes. Goes on below those that `enter` lets in. */
+function someBelow<R>(
+  roots: readonly Node<R>[],
+  test: (node: Node<R>) => boolean,
+  enter: (node: Node<R>) => boolean = () => true,
+): boolean {
+  const seen = new Set<Node<R>>();
+  const stack = [...roots];
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    if (seen.has(top)) continue;
+    seen.add(top);
+    if (test(top)) return true;
+    if (!enter(top)) continue;
+    if (top.into !== undefined) stack.push(top.into);
+    stack.push(...top.nested);
+    for (const input of top.inputs) stack.push(input.node);
+  }
+  return false;
 }
 
 /** The inputs as they enter keys now. */
@@ -185,4 +231,11 @@ export function inputAt<R>(node: Node<R>, i: number): { readonly node: Node<R>; 
 export function missingOutput<R>({ vertex }: Node<R>, index: number): Failure {
   const error = new BakeError("internal", `step ${JSON.stringify(vertex.name)} has no output ${index}`);
   return { vertex: vertex.digest, name: vertex.name, error };
+}
+
+/** The error of a step that asks, while it executes, for something that is built upon it. */
+export function circular<R>({ vertex }: Node<R>): BakeError {
+  return new BakeError("llb-invalid", `step ${JSON.stringify(vertex.name)} is built upon itself`, {
+    hint: "what it has solved while it runs must not contain the step",
+  });
 }

@@ -39,11 +39,14 @@ export interface Solver<R> extends AsyncDisposable {
    * Brings results of `edges`, in order; they stay valid until the solver is disposed. May be called again, also while
    * another call runs: equal vertices are shared. The signal ends this call only; work that no other call wants is
    * aborted and awaited.
+   *
+   * An op may call it from within `exec`, with the digest of its vertex as `within` and its own signal; its pool must be
+   * "free", since it would hold a slot while it waits for others.
    * @throws BakeError of the first step that failed, or "interrupted"
    */
-  solve(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly R[]>;
+  solve(edges: readonly Edge<R>[], signal: AbortSignal, within?: Digest): Promise<readonly R[]>;
   /** As `solve`, with an outcome for each edge instead of throwing. Without `keepGoing` one failure cancels the rest. */
-  solveEach(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly Outcome<R>[]>;
+  solveEach(edges: readonly Edge<R>[], signal: AbortSignal, within?: Digest): Promise<readonly Outcome<R>[]>;
   /** Why a vertex was executed, in a line; undefined when it was not. */
   reasonOf(vertex: Digest): string | undefined;
   /** What has become of every step so far, inputs before users. */
@@ -74,12 +77,17 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   const underWay = new Set<Promise<unknown>>();
   let closed: Promise<void> | undefined;
 
-  async function solveEach(edges: readonly Edge<R>[], signal: AbortSignal): Promise<readonly Outcome<R>[]> {
+  async function solveEach(
+    edges: readonly Edge<R>[],
+    signal: AbortSignal,
+    within?: Digest,
+  ): Promise<readonly Outcome<R>[]> {
     for (const aborted of [options.signal, signal])
       if (aborted.aborted) return edges.map(() => canceled(abortError(aborted)));
     if (closed !== undefined)
       return edges.map(() => canceled(new BakeError("interrupted", "the build is over")));
-    for (const { vertex } of graph.add(edges)) {
+    const owner = within === undefined ? undefined : expectOwner(within);
+    for (const { vertex } of graph.add(edges, owner === undefined ? 0 : owner.priority + 1)) {
       const targets = targetsOf?.(vertex.digest);
       const inputs = [...new Set(vertex.inputs.map(input => input.vertex.digest))];
       emit({ type: "step", id: vertex.digest, name: vertex.name, inputs, ...(targets && { targets }) });
@@ -87,12 +95,18 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     const roots = edges.map(({ vertex, index }) => {
       const node = graph.node(vertex.digest);
       invariant(node !== undefined, "BUG: a root is not in the graph");
-      driver.claim(node);
       return { node, index };
     });
+    if (owner !== undefined)
+      driver.nest(
+        owner,
+        roots.map(({ node }) => node),
+      );
+    for (const { node } of roots) driver.claim(node);
     const call = runJob(roots, signal).then(async outcomes => {
       for (const { node } of roots) driver.unclaim(node);
-      await driver.unwound();
+      // What was asked for from within a step cannot wait for that step to end; the call it belongs to does.
+      if (owner === undefined) await driver.unwound();
       return outcomes;
     });
     underWay.add(call);
@@ -101,6 +115,13 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     } finally {
       underWay.delete(call);
     }
+  }
+
+  function expectOwner(within: Digest): Node<R> {
+    const owner = graph.node(within);
+    invariant(owner?.state.tag === "executing", "BUG: only a step that executes can ask for more");
+    invariant(owner.vertex.op.pool === "free", "BUG: a step that holds a slot waits for other steps");
+    return owner;
   }
 
   function runJob(
@@ -156,8 +177,8 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
 
   return {
     solveEach,
-    async solve(edges, signal) {
-      const outcomes = await solveEach(edges, signal);
+    async solve(edges, signal, within) {
+      const outcomes = await solveEach(edges, signal, within);
       const failure = outcomes.find(outcome => outcome.tag === "failed");
       if (failure !== undefined) throw BakeError.from(failure.failure.error);
       return outcomes.map(outcome => {
