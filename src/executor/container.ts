@@ -86,7 +86,7 @@ async function run(
   const cgroup = join(ownerCgroup(owner.name), id);
   const stubs = findMountStubs(root.path, mountDestinations(root));
   try {
-    writeBundle(bundle, command, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined);
+    writeBundle(bundle, command, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined, options);
     if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
     const log = join(bundle, "log");
     const args = [
@@ -109,7 +109,7 @@ async function run(
       if (stream === 2 && head.length < COMPLAINT_LENGTH) head += Buffer.from(data).toString("latin1");
       options.onOutput(stream, data);
     };
-    const end = await runToEnd(runtime.file, args, { signal: options.signal, onOutput });
+    const end = await runToEnd(runtime.file, args, { ...options, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
       const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), command, root.path);
@@ -132,6 +132,7 @@ function writeBundle(
   root: RootSpec,
   user: ProcessUser,
   cgroupsPath: string | undefined,
+  { attach }: RunOptions,
 ): void {
   const hostname =
     command.hostname === undefined || command.hostname === "" ? DEFAULT_HOSTNAME : command.hostname;
@@ -140,7 +141,16 @@ function writeBundle(
   mkdirSync(bundle, { mode: 0o711 });
   writeFileSync(hostsFile, hostsText(hostname, command.extraHosts ?? []), { mode: 0o644 });
   writeFileSync(resolvFile, command.network === "none" ? "" : hostResolvConf(), { mode: 0o644 });
-  const config = runtimeConfig({ command, root, user, hostname, hostsFile, resolvFile, cgroupsPath });
+  const config = runtimeConfig({
+    command,
+    root,
+    user,
+    hostname,
+    hostsFile,
+    resolvFile,
+    cgroupsPath,
+    terminal: attach === "terminal",
+  });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
 }
 
@@ -188,9 +198,9 @@ interface RuntimeEnd {
 }
 
 async function runToEnd(file: string, args: readonly string[], options: RunOptions): Promise<RuntimeEnd> {
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
-  child.stdout.on("data", (data: Buffer) => options.onOutput(1, data));
-  child.stderr.on("data", (data: Buffer) => options.onOutput(2, data));
+  const child = spawn(file, args, { stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"] });
+  child.stdout?.on("data", (data: Buffer) => options.onOutput(1, data));
+  child.stderr?.on("data", (data: Buffer) => options.onOutput(2, data));
   const closed = new Promise<void>(resolve => child.once("close", () => resolve()));
   const exited = new Promise<RuntimeEnd>((resolve, reject) => {
     child.once("error", cause => {
@@ -213,8 +223,8 @@ async function runToEnd(file: string, args: readonly string[], options: RunOptio
     return end;
   } finally {
     options.signal.removeEventListener("abort", stop);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
     child.unref();
   }
 }

@@ -54,4 +54,9 @@ export type ContainerMount =
 export interface RunOptions {
   readonly signal: AbortSignal;
   readonly onOutput: (stream: 1 | 2, data: Uint8Array) => void;
+  /**
+   * The streams of this process are the command's own, as for a shell that the user works in: as a terminal of its own
+   * on theirs, or as they are. `onOutput` hears nothing then. Default: no input, output to `onOutput`.
+   */
+  readonly attach?: "terminal" | "streams";
 }

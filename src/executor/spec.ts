@@ -16,6 +16,8 @@ export interface SpecInput {
   readonly resolvFile: string;
   /** Undefined when the runtime makes no cgroup. */
   readonly cgroupsPath: string | undefined;
+  /** The command has a terminal of its own; default false. */
+  readonly terminal?: boolean;
 }
 
 export type RuntimeConfig = Readonly<Record<string, unknown>>;
@@ -83,7 +85,7 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
   return {
     ociVersion: "1.0.2",
     process: {
-      terminal: false,
+      terminal: input.terminal ?? false,
       user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.additionalGids },
       args: command.args,
       env: command.env,
