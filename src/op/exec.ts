@@ -2,15 +2,18 @@
 // OCI runtime, and what it may keep is committed.
 import path from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
+import type { Executor, ProcessSpec } from "../executor/executor.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
 import type { ExecMeta, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import { formatPlatform } from "../oci/platform.ts";
+import type { KeptStep } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
-import type { CacheMap, InputKeying, KeyPart } from "../solver/op.ts";
-import type { BoundVertex, OpBinding } from "./binding.ts";
-import { openMounts } from "./execmounts.ts";
-import { createHeld } from "./held.ts";
+import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
+import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
+import { openMounts, type OpenMounts } from "./execmounts.ts";
+import { createHeld, type Held } from "./held.ts";
+import { createKeptStep } from "./keptstep.ts";
 import { openStepOutput } from "./stepoutput.ts";
 import { contentKeying, wholeTree } from "./tree.ts";
 
@@ -31,55 +34,81 @@ export const execBinding: OpBinding<"exec"> = {
     });
   },
 
-  async exec({ digest, op, platform, resources }, inputs, deps, context) {
-    const { worker } = deps;
-    const { meta } = op.spec;
-    if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
-    expectNative(platform, worker.platform);
-    if (op.spec.security === "insecure") {
-      throw new BakeError("not-supported", "privileged steps (security=insecure) are not available yet", {
-        hint: "remove RUN --security=insecure",
-      });
-    }
-    const needed = op.spec.cdiDevices.find(device => !device.optional);
-    if (needed !== undefined)
-      throw new BakeError(
-        "not-supported",
-        `the device "${needed.name}" is not there: CDI devices in steps are not available yet`,
-        { hint: 'leave out "required" from RUN --device if the step can do without' },
-      );
-    const executor = await worker.executor();
+  async exec(vertex, inputs, deps, context) {
+    const { digest, op } = vertex;
+    const { worker, session } = deps;
     await using held = createHeld();
-    const mounts = await openMounts(op.spec, inputs, held, deps, context);
-    const output = openStepOutput(
-      { digest, command: shownCommand(meta.args), secrets: mounts.secrets },
-      worker,
-      context,
-    );
+    const { executor, command, mounts } = await prepare(vertex, inputs, held, deps, context);
+    const text = shownCommand(command.args);
+    const output = openStepOutput({ digest, command: text, secrets: mounts.secrets }, worker, context);
     let log: string | undefined;
     const { exitCode } = await executor
-      .run(
-        {
-          args: meta.args,
-          env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
-          cwd: meta.cwd === "" ? "/" : meta.cwd,
-          user: meta.user,
-          ...(meta.hostname !== "" && { hostname: meta.hostname }),
-          extraHosts: meta.extraHosts,
-          ulimits: meta.ulimits,
-          ...(resources && { resources }),
-          network: op.spec.network === "sandbox" ? "default" : op.spec.network,
-          insecure: false,
-        },
-        mounts.root,
-        { signal: context.signal, onOutput: output.take },
-      )
+      .run(command, mounts.root, { signal: context.signal, onOutput: output.take })
       .finally(() => (log = output.end()));
-    const valid = meta.validExitCodes.length === 0 ? [0] : meta.validExitCodes;
-    if (!valid.includes(exitCode)) throw commandFailed(meta.args, exitCode, log);
-    return await mounts.commit();
+    const { validExitCodes } = op.spec.meta ?? { validExitCodes: [] };
+    const valid = validExitCodes.length === 0 ? [0] : validExitCodes;
+    if (valid.includes(exitCode)) return await mounts.commit();
+    if (session.keepFailed !== undefined) {
+      const kept = createKeptStep(executor, command, { text, root: mounts.root, held: held.pass() });
+      if (!session.keepFailed(kept)) await kept[Symbol.asyncDispose]();
+    }
+    throw commandFailed(command.args, exitCode, log);
   },
 };
+
+/** The container of a step as it is before its command has run. */
+export async function openExec(
+  vertex: BoundVertex<"exec">,
+  inputs: readonly Ref[],
+  deps: OpDeps,
+  context: OpContext,
+): Promise<KeptStep> {
+  await using held = createHeld();
+  const { executor, command, mounts } = await prepare(vertex, inputs, held, deps, context);
+  const text = shownCommand(command.args);
+  return createKeptStep(executor, command, { text, root: mounts.root, held: held.pass() });
+}
+
+/** Everything the command of a step needs; `held` gives it back. */
+async function prepare(
+  { op, platform, resources }: BoundVertex<"exec">,
+  inputs: readonly Ref[],
+  held: Held,
+  deps: OpDeps,
+  context: OpContext,
+): Promise<{ readonly executor: Executor; readonly command: ProcessSpec; readonly mounts: OpenMounts }> {
+  const { worker } = deps;
+  const { meta } = op.spec;
+  if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
+  expectNative(platform, worker.platform);
+  if (op.spec.security === "insecure") {
+    throw new BakeError("not-supported", "privileged steps (security=insecure) are not available yet", {
+      hint: "remove RUN --security=insecure",
+    });
+  }
+  const needed = op.spec.cdiDevices.find(device => !device.optional);
+  if (needed !== undefined)
+    throw new BakeError(
+      "not-supported",
+      `the device "${needed.name}" is not there: CDI devices in steps are not available yet`,
+      { hint: 'leave out "required" from RUN --device if the step can do without' },
+    );
+  const executor = await worker.executor();
+  const mounts = await openMounts(op.spec, inputs, held, deps, context);
+  const command: ProcessSpec = {
+    args: meta.args,
+    env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
+    cwd: meta.cwd === "" ? "/" : meta.cwd,
+    user: meta.user,
+    ...(meta.hostname !== "" && { hostname: meta.hostname }),
+    extraHosts: meta.extraHosts,
+    ulimits: meta.ulimits,
+    ...(resources && { resources }),
+    network: op.spec.network === "sandbox" ? "default" : op.spec.network,
+    insecure: false,
+  };
+  return { executor, command, mounts };
+}
 
 const PROXY_VARIABLES = [
   ["httpProxy", "HTTP_PROXY"],

@@ -3,15 +3,17 @@
 export interface Held extends AsyncDisposable {
   /** Takes over a resource; returns it. */
   add<T extends AsyncDisposable>(resource: T): T;
+  /** Passes everything on to a new holder; nothing is left here. */
+  pass(): Held;
 }
 
-export function createHeld(): Held {
-  const resources: AsyncDisposable[] = [];
+export function createHeld(resources: AsyncDisposable[] = []): Held {
   return {
     add(resource) {
       resources.push(resource);
       return resource;
     },
+    pass: () => createHeld(resources.splice(0)),
     async [Symbol.asyncDispose]() {
       const failures: unknown[] = [];
       for (let resource = resources.pop(); resource !== undefined; resource = resources.pop()) {

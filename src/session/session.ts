@@ -15,6 +15,21 @@ export interface Session {
   credentials(host: string): Promise<Credentials | undefined>;
   /** Variables of the user's environment, for programs that fetch in the user's name (git, ssh): PATH, HOME, agents, proxies. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Takes what a command left that failed, and with it the duty to dispose it; false when it is not wanted. */
+  keepFailed?(step: KeptStep): boolean;
+}
+
+/** The container of a step, kept to be looked at: its file systems, environment, user and working directory. */
+export interface KeptStep extends AsyncDisposable {
+  /** The command of the step, as its author wrote it; "" when it has none. */
+  readonly command: string;
+  /** Whether there is such a program; an absolute path in the container. */
+  has(program: string): boolean;
+  /** Runs a command in it, in the place of the step's own, with the streams of this process. */
+  run(
+    args: readonly string[],
+    options: { readonly signal: AbortSignal; readonly attach: "terminal" | "streams" },
+  ): Promise<{ readonly exitCode: number }>;
 }
 
 export type { Credentials };
