@@ -1,5 +1,5 @@
-// The diff op: what an upper result changed over a lower one, as a result of its own.
-import { BakeError } from "../diagnostic/error.ts";
+// The diff op: what an upper result changed over a lower one, as a result of its own. Removals are kept with it and
+// take effect where it is merged over something, or exported as layers.
 import type { Ref } from "../snapshot/ref.ts";
 import type { SnapshotId } from "../snapshot/snapshotter.ts";
 import type { InputKeying } from "../solver/op.ts";
@@ -17,42 +17,33 @@ export const diffBinding: OpBinding<"diff"> = {
       ),
     }),
   async exec({ op }, inputs, { worker }, { signal }) {
-    const idAt = async (index: number | undefined): Promise<Awaited<ReturnType<typeof snapshotOf>>> => {
-      const ref = index === undefined || index < 0 ? undefined : inputs[index];
-      return ref && snapshotOf(ref, worker, signal);
+    const sideOf = async (index = -1): Promise<SnapshotId | undefined> => {
+      const ref = inputs[index];
+      return ref && (await snapshotOf(ref, worker, signal));
     };
-    const lower = await idAt(op.spec.lower?.input);
-    const upper = await idAt(op.spec.upper?.input);
-    if (upper === undefined || lower === upper) return [{ tag: "scratch" }];
-    if (lower === undefined) return [{ tag: "snapshot", id: upper }];
-    const chain = await worker.snapshots.chain(upper);
-    const at = chain.indexOf(lower);
-    if (at < 0) {
-      throw new BakeError(
-        "not-supported",
-        "a diff between results that do not build on each other is not available yet",
-        {
-          hint: "make the upper result from the lower one",
-        },
-      );
-    }
-    const layers = chain.slice(at + 1);
-    for (const layer of layers) await expectNoDeletions(layer, worker);
-    const id = await stack(undefined, layers, worker, signal);
+    const lower = await sideOf(op.spec.lower?.input);
+    const upper = await sideOf(op.spec.upper?.input);
+    const id = await diffOf(lower, upper, worker, signal);
     return [id === undefined ? { tag: "scratch" } : { tag: "snapshot", id }];
   },
 };
 
-/** A deletion has no form in a snapshot without anything below it: losing it would make a later merge wrong. */
-async function expectNoDeletions(layer: SnapshotId, { snapshots }: Worker): Promise<void> {
-  await using diff = await snapshots.changes(layer);
-  const deleted = diff.changes.find(change => change.kind === "delete");
-  if (deleted === undefined) return;
-  throw new BakeError(
-    "not-supported",
-    `a diff in which files were deleted is not available yet ("/${deleted.path}")`,
-    {
-      hint: "delete the files in the result that the diff is merged into",
-    },
-  );
+/**
+ * Where one result is made from the other, the layers between them, each as it is: that is more than the difference of
+ * the two trees when a layer undoes what another did. Else one layer with the difference. As BuildKit has it
+ * (cache/manager.go).
+ */
+async function diffOf(
+  lower: SnapshotId | undefined,
+  upper: SnapshotId | undefined,
+  worker: Worker,
+  signal: AbortSignal,
+): Promise<SnapshotId | undefined> {
+  if (lower === undefined || lower === upper) return lower === undefined ? upper : undefined;
+  const chain = upper === undefined ? [] : await worker.snapshots.chain(upper);
+  const at = chain.indexOf(lower);
+  if (at >= 0) return await stack(undefined, chain.slice(at + 1), worker, signal);
+  await using difference = await worker.snapshots.difference(lower, upper);
+  if (difference.changes.length === 0) return undefined;
+  return await worker.snapshots.lay(undefined, difference, signal);
 }

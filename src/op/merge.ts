@@ -1,7 +1,5 @@
 // The merge op: results laid over each other, later ones on top. Each layer of an upper input becomes a layer of the
 // result, so its blob stays the same.
-import { applyLayer } from "../layer/apply.ts";
-import { packLayer } from "../layer/pack.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { SnapshotId } from "../snapshot/snapshotter.ts";
@@ -21,33 +19,30 @@ export const mergeBinding: OpBinding<"merge"> = {
   async exec({ op }, inputs, { worker }, { signal }) {
     let result: SnapshotId | undefined;
     for (const { input } of op.spec.inputs) {
-      const ref = inputs[input];
+      const ref: Ref | undefined = input < 0 ? { tag: "scratch" } : inputs[input];
       if (ref === undefined) throw new BakeError("llb-invalid", `a merge op uses the unknown input ${input}`);
       const id = await snapshotOf(ref, worker, signal);
-      if (id !== undefined)
-        result =
-          result === undefined ? id : await stack(result, await worker.snapshots.chain(id), worker, signal);
+      if (id === undefined) continue;
+      result =
+        result === undefined ? id : await stack(result, await worker.snapshots.chain(id), worker, signal);
     }
     return [result === undefined ? { tag: "scratch" } : { tag: "snapshot", id: result }];
   },
 };
 
-/** Lays the changes of each snapshot of `layers` over `base`, one new snapshot each. */
+/** Lays the changes of each snapshot of `layers` over `base`, a snapshot each. Undefined when both are nothing. */
 export async function stack(
   base: SnapshotId | undefined,
   layers: readonly SnapshotId[],
-  worker: Worker,
+  { snapshots, layerBlobs }: Worker,
   signal: AbortSignal,
 ): Promise<SnapshotId | undefined> {
   let top = base;
   for (const layer of layers) {
-    await using changes = await worker.snapshots.changes(layer);
-    await using active = await worker.snapshots.prepare(top);
-    await applyLayer(packLayer({ root: changes.root, changes: changes.changes, signal }), active.root, {
-      signal,
-    });
-    top = await active.commit();
-    for (const blob of await worker.layerBlobs.find(layer)) await worker.layerBlobs.add(top, blob);
+    signal.throwIfAborted();
+    await using changes = await snapshots.changes(layer);
+    top = await snapshots.lay(top, changes, signal);
+    for (const blob of await layerBlobs.find(layer)) await layerBlobs.add(top, blob);
   }
   return top;
 }

@@ -2,19 +2,26 @@
 // Copies are made by cp(1), which keeps hard links, sparse files, times and extended attributes, and uses reflinks
 // where the file system has them. Files are never hard-linked to a parent's: a step could write through the link.
 import { execFile } from "node:child_process";
-import { lstat, mkdir, open, readdir, readlink, rm, writeFile } from "node:fs/promises";
-import type { BigIntStats } from "node:fs";
+import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { storeError } from "../content/blob.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import { compareBytes } from "./overlay.ts";
-import type { ActiveSnapshot, Change, SnapshotId, Snapshotter } from "./snapshotter.ts";
+import { applyLayer } from "../layer/apply.ts";
+import { packLayer } from "../layer/pack.ts";
+import { compareTrees } from "./compare.ts";
+import { type Laid, readLaid, writeLaid } from "./laid.ts";
+import {
+  type ActiveSnapshot,
+  type Change,
+  laidName,
+  type SnapshotChanges,
+  type SnapshotId,
+  type Snapshotter,
+} from "./snapshotter.ts";
 import { missing, snapshotIdOfName, type SnapshotStore } from "./snapshotstore.ts";
-
-const COMPARE_BYTES = 128 * 1024;
 
 export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner): Promise<Snapshotter> {
   const libc = await loadLibc();
@@ -36,20 +43,32 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       const meta = await store.use(id);
       if (!meta) throw missing(id);
       const root = store.files(id);
-      const parent = meta.parent === undefined ? undefined : store.files(meta.parent);
-      const changes: Change[] = [];
-      const comparison = { libc, root, parent, untouchedBefore: BigInt(meta.copiedNs ?? "0") };
-      await compareFolder(comparison, "", parent !== undefined, changes);
-      return { root, changes, [Symbol.asyncDispose]: nothing };
+      const laid = await readLaid(root);
+      if (laid)
+        return { root, changes: laid.changes, layer: laid.layer ?? id, [Symbol.asyncDispose]: nothing };
+      const changes = await compareTrees({
+        libc,
+        upper: root,
+        lower: meta.parent === undefined ? undefined : store.files(meta.parent),
+        form: "tree",
+        untouchedBefore: BigInt(meta.copiedNs ?? "0"),
+      });
+      return { root, changes, layer: id, [Symbol.asyncDispose]: nothing };
     },
+    difference: (lower, upper) => difference(libc, store, owner, lower, upper),
+    lay: (base, changes, signal) => lay(store, owner, base, changes, signal),
   };
+}
+
+interface NativeActive extends ActiveSnapshot {
+  commit(options?: { readonly name?: string; readonly laid?: Laid }): Promise<SnapshotId>;
 }
 
 async function prepare(
   store: SnapshotStore,
   owner: Owner,
   parent: SnapshotId | undefined,
-): Promise<ActiveSnapshot> {
+): Promise<NativeActive> {
   if (parent !== undefined) await store.chain(parent);
   const base = owner.newPath("active");
   const draft = join(base, "draft");
@@ -73,6 +92,7 @@ async function prepare(
     async commit(options = {}) {
       if (over) throw new BakeError("internal", "BUG: commit of a snapshot that is over");
       over = true;
+      if (options.laid !== undefined) writeLaid(draft, options.laid);
       const id = await store.commit(
         draft,
         { parent, kind: "native", ...(copiedNs && { copiedNs }) },
@@ -87,6 +107,60 @@ async function prepare(
       await rm(base, { recursive: true, force: true });
     },
   };
+}
+
+async function difference(
+  libc: Libc,
+  store: SnapshotStore,
+  owner: Owner,
+  lower: SnapshotId | undefined,
+  upper: SnapshotId | undefined,
+): Promise<SnapshotChanges> {
+  for (const id of [lower, upper]) if (id !== undefined && !(await store.use(id))) throw missing(id);
+  const empty = owner.newPath("active");
+  const remove = (): Promise<void> => rm(empty, { recursive: true, force: true });
+  await mkdir(empty, { recursive: true });
+  try {
+    const root = upper === undefined ? empty : store.files(upper);
+    const before = lower === undefined ? undefined : store.files(lower);
+    const changes = await compareTrees({ libc, upper: root, lower: before, form: "tree" });
+    return { root, changes, [Symbol.asyncDispose]: remove };
+  } catch (thrown) {
+    await remove();
+    throw thrown;
+  }
+}
+
+async function lay(
+  store: SnapshotStore,
+  owner: Owner,
+  base: SnapshotId | undefined,
+  { root, changes, layer }: SnapshotChanges,
+  signal: AbortSignal,
+): Promise<SnapshotId> {
+  const name = layer === undefined ? undefined : laidName(base, layer);
+  const known = name === undefined ? undefined : snapshotIdOfName(name);
+  if (known !== undefined && (await store.use(known))) return known;
+  await using active = await prepare(store, owner, base);
+  await applyLayer(packLayer({ root, changes, signal }), active.root, { signal });
+  return await active.commit({
+    ...(name !== undefined && { name }),
+    laid: { layer, changes: withParents(changes) },
+  });
+}
+
+/** The changes with the directories above each of them, which a packed layer has too. */
+function withParents(changes: readonly Change[]): readonly Change[] {
+  const seen = new Set(changes.map(({ path }) => path));
+  return changes.flatMap(change => {
+    const parents: Change[] = [];
+    for (let slash = change.path.indexOf("/"); slash >= 0; slash = change.path.indexOf("/", slash + 1)) {
+      const path = change.path.slice(0, slash);
+      if (!seen.has(path)) parents.push({ kind: "upsert", path });
+      seen.add(path);
+    }
+    return [...parents, change];
+  });
 }
 
 async function copyTree(from: string, to: string): Promise<void> {
@@ -106,94 +180,5 @@ async function copyTree(from: string, to: string): Promise<void> {
         cause: thrown,
       },
     );
-  }
-}
-
-interface Comparison {
-  readonly libc: Libc;
-  readonly root: string;
-  readonly parent: string | undefined;
-  /**
-   * An inode whose ctime is older than this has not been touched since the copy: ctime cannot be set. Without it,
-   * or when the state directory was moved, contents are compared.
-   */
-  readonly untouchedBefore: bigint;
-}
-
-async function compareFolder(
-  c: Comparison,
-  folder: string,
-  inParent: boolean,
-  changes: Change[],
-): Promise<void> {
-  const now = new Set(await readdir(join(c.root, folder)));
-  const before = c.parent !== undefined && inParent ? await readdir(join(c.parent, folder)) : [];
-  for (const name of [...new Set([...now, ...before])].sort(compareBytes)) {
-    const path = folder === "" ? name : `${folder}/${name}`;
-    if (!now.has(name)) {
-      changes.push({ kind: "delete", path });
-      continue;
-    }
-    const current = await lstat(join(c.root, path), { bigint: true });
-    const former =
-      before.includes(name) && c.parent !== undefined
-        ? await lstat(join(c.parent, path), { bigint: true })
-        : undefined;
-    const wasFolder = former?.isDirectory() ?? false;
-    if (
-      former === undefined ||
-      c.parent === undefined ||
-      (await differs(c, path, current, join(c.parent, path), former))
-    ) {
-      changes.push({ kind: "upsert", path });
-    }
-    if (current.isDirectory()) await compareFolder(c, path, wasFolder, changes);
-  }
-}
-
-async function differs(
-  c: Comparison,
-  path: string,
-  current: BigIntStats,
-  parentPath: string,
-  former: BigIntStats,
-): Promise<boolean> {
-  if (current.mode !== former.mode || current.uid !== former.uid || current.gid !== former.gid) return true;
-  if (current.ctimeNs < c.untouchedBefore) return false;
-  if (current.mtimeNs !== former.mtimeNs || current.rdev !== former.rdev) return true;
-  const full = join(c.root, path);
-  if (!sameAttributes(c.libc, full, parentPath)) return true;
-  if (current.isSymbolicLink()) return (await readlink(full)) !== (await readlink(parentPath));
-  if (!current.isFile()) return false;
-  return current.size !== former.size || !(await sameBytes(full, parentPath));
-}
-
-function sameAttributes(libc: Libc, a: string, b: string): boolean {
-  const names = [...libc.listXattr(a)].sort();
-  if (names.join("\0") !== [...libc.listXattr(b)].sort().join("\0")) return false;
-  return names.every(name => Buffer.compare(value(libc, a, name), value(libc, b, name)) === 0);
-}
-
-function value(libc: Libc, path: string, name: string): Buffer {
-  return libc.getXattr(path, name) ?? Buffer.alloc(0);
-}
-
-async function sameBytes(a: string, b: string): Promise<boolean> {
-  const left = await open(a, "r");
-  try {
-    const right = await open(b, "r");
-    try {
-      const [one, two] = [Buffer.alloc(COMPARE_BYTES), Buffer.alloc(COMPARE_BYTES)];
-      for (;;) {
-        const read = (await left.read(one, 0, COMPARE_BYTES, null)).bytesRead;
-        const other = (await right.read(two, 0, COMPARE_BYTES, null)).bytesRead;
-        if (read !== other || one.compare(two, 0, other, 0, read) !== 0) return false;
-        if (read === 0) return true;
-      }
-    } finally {
-      await right.close();
-    }
-  } finally {
-    await left.close();
   }
 }

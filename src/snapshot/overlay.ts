@@ -10,14 +10,24 @@ import {
   symlinkSync,
   utimesSync,
 } from "node:fs";
-import { lstat, readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { compareTrees } from "./compare.ts";
+import { readLaid, writeLaid } from "./laid.ts";
+import { layChanges } from "./lay.ts";
 import { MS_RDONLY, mountOverlay, unmount } from "./mount.ts";
-import type { ActiveSnapshot, Change, MountedTree, SnapshotId, Snapshotter } from "./snapshotter.ts";
+import {
+  type ActiveSnapshot,
+  laidName,
+  type MountedTree,
+  type SnapshotChanges,
+  type SnapshotId,
+  type Snapshotter,
+} from "./snapshotter.ts";
 import { missing, snapshotIdOfName, type SnapshotStore } from "./snapshotstore.ts";
 
 /** mount(2) copies one page of options. */
@@ -40,14 +50,105 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
       const id = snapshotIdOfName(name);
       return (await store.use(id)) && id;
     },
-    async changes(id) {
-      if (!(await store.use(id))) throw missing(id);
-      const root = store.files(id);
-      const changes: Change[] = [];
-      await collectChanges(libc, root, "", changes);
-      return { root, changes, [Symbol.asyncDispose]: () => Promise.resolve() };
-    },
+    changes: id => changes(libc, store, owner, id),
+    difference: (lower, upper) => difference(libc, store, owner, lower, upper),
+    lay: (base, what, signal) => lay(libc, store, owner, base, what, signal),
   };
+}
+
+async function changes(
+  libc: Libc,
+  store: SnapshotStore,
+  owner: Owner,
+  id: SnapshotId,
+): Promise<SnapshotChanges> {
+  const meta = await store.use(id);
+  if (!meta) throw missing(id);
+  const root = store.files(id);
+  const nothing = (): Promise<void> => Promise.resolve();
+  const laid = await readLaid(root);
+  if (laid) return { root, changes: laid.changes, layer: laid.layer ?? id, [Symbol.asyncDispose]: nothing };
+  await using parent = meta.parent === undefined ? undefined : await view(libc, store, owner, meta.parent);
+  const found = await compareTrees({ libc, upper: root, lower: parent?.root, form: "layer" });
+  return { root, changes: found, layer: id, [Symbol.asyncDispose]: nothing };
+}
+
+async function difference(
+  libc: Libc,
+  store: SnapshotStore,
+  owner: Owner,
+  lower: SnapshotId | undefined,
+  upper: SnapshotId | undefined,
+): Promise<SnapshotChanges> {
+  const empty = owner.newPath("active");
+  const open = async (id: SnapshotId | undefined): Promise<MountedTree> =>
+    id === undefined
+      ? { root: empty, [Symbol.asyncDispose]: () => Promise.resolve() }
+      : await view(libc, store, owner, id);
+  mkdirSync(empty, { recursive: true });
+  try {
+    await using before = await open(lower);
+    const now = await open(upper);
+    try {
+      const found = await compareTrees({ libc, upper: now.root, lower: before.root, form: "tree" });
+      const layers =
+        upper === undefined ? [] : (await store.chain(upper)).map(id => store.files(id)).reverse();
+      return {
+        root: now.root,
+        changes: found,
+        // The newest layer that has the path is the one it is seen of.
+        origin: path =>
+          layers
+            .map(layer => join(layer, path))
+            .find(file => lstatSync(file, { throwIfNoEntry: false }) !== undefined) ?? join(now.root, path),
+        [Symbol.asyncDispose]: async () => {
+          await now[Symbol.asyncDispose]();
+          await rm(empty, { recursive: true, force: true });
+        },
+      };
+    } catch (thrown) {
+      await now[Symbol.asyncDispose]();
+      throw thrown;
+    }
+  } catch (thrown) {
+    await rm(empty, { recursive: true, force: true });
+    throw thrown;
+  }
+}
+
+async function lay(
+  libc: Libc,
+  store: SnapshotStore,
+  owner: Owner,
+  base: SnapshotId | undefined,
+  { root, changes: wanted, layer, origin }: SnapshotChanges,
+  signal: AbortSignal,
+): Promise<SnapshotId> {
+  const name = layer === undefined ? undefined : laidName(base, layer);
+  const known = name === undefined ? undefined : snapshotIdOfName(name);
+  if (known !== undefined && (await store.use(known))) return known;
+  const draft = owner.newPath("active");
+  const files = join(draft, "fs");
+  try {
+    await using below = base === undefined ? undefined : await view(libc, store, owner, base);
+    mkdirSync(files, { recursive: true });
+    if (below === undefined) chmodSync(files, 0o755);
+    else copyRootAttributes(below.root, files);
+    const laid = await layChanges({
+      libc,
+      source: root,
+      origin: origin ?? (path => join(root, path)),
+      changes: wanted,
+      target: files,
+      base: below?.root,
+      signal,
+    });
+    writeLaid(draft, { layer, changes: laid });
+    return await store.commit(draft, { parent: base, kind: "overlay" }, name);
+  } catch (thrown) {
+    await rm(draft, { recursive: true, force: true });
+    throw storeError(thrown);
+  }
 }
 
 async function prepare(
@@ -207,27 +308,4 @@ function copyRootAttributes(from: string, to: string): void {
   lchownSync(to, source.uid, source.gid);
   chmodSync(to, source.mode & 0o7777);
   utimesSync(to, source.atime, source.mtime);
-}
-
-async function collectChanges(libc: Libc, root: string, folder: string, changes: Change[]): Promise<void> {
-  const names = await readdir(join(root, folder));
-  for (const name of names.sort(compareBytes)) {
-    const path = folder === "" ? name : `${folder}/${name}`;
-    const full = join(root, path);
-    const found = await lstat(full);
-    if (found.isCharacterDevice() && found.rdev === 0) {
-      changes.push({ kind: "delete", path });
-    } else if (found.isDirectory()) {
-      const opaque = libc.getXattr(full, "trusted.overlay.opaque")?.toString() === "y";
-      changes.push(opaque ? { kind: "upsert", path, opaque } : { kind: "upsert", path });
-      await collectChanges(libc, root, path, changes);
-    } else {
-      changes.push({ kind: "upsert", path });
-    }
-  }
-}
-
-/** The order of names is that of their UTF-8 bytes, the same on every machine. */
-export function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

@@ -25,6 +25,14 @@ export interface Snapshotter {
   lookup(name: string): Promise<SnapshotId | undefined>;
   /** What a snapshot changed against its parent, sorted by path component (bytes of UTF-8), parents before children. */
   changes(id: SnapshotId): Promise<SnapshotChanges>;
+  /** What an upper tree changed against a lower one that it need not be made from; undefined is an empty tree. */
+  difference(lower: SnapshotId | undefined, upper: SnapshotId | undefined): Promise<SnapshotChanges>;
+  /**
+   * Lays changes over another snapshot, or over nothing. The new snapshot's own changes are these and the directories
+   * above each of them, removals of what is not there included. The same changes of a snapshot over the same base are
+   * one snapshot. Removed entries are not looked for behind symlinks.
+   */
+  lay(base: SnapshotId | undefined, changes: SnapshotChanges, signal: AbortSignal): Promise<SnapshotId>;
 }
 
 export interface MountedTree extends AsyncDisposable {
@@ -44,6 +52,15 @@ export interface SnapshotChanges extends AsyncDisposable {
   /** Directory under which the content of added and modified paths is found. */
   readonly root: string;
   readonly changes: readonly Change[];
+  /** The snapshot that made them; others only repeat them. Undefined for a difference. */
+  readonly layer?: SnapshotId | undefined;
+  /** Where a file of `root` can be linked from; as it is seen when undefined. */
+  readonly origin?: (path: string) => string;
+}
+
+/** The name of the snapshot that repeats the changes of `layer` over `base`. */
+export function laidName(base: SnapshotId | undefined, layer: SnapshotId): string {
+  return `laid ${base ?? "-"} ${layer}`;
 }
 
 export type { Change };
