@@ -15,6 +15,7 @@ import type { Definition } from "../llb/definition.ts";
 import { type Graph, mergeDefinitions } from "../llb/graph.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
+import type { OpDeps } from "../op/binding.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
 import type { Session } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -131,7 +132,19 @@ function createRun(
     targetsOf: digest => (targets.get(digest) ?? []).filter(name => name !== ""),
   });
   const ignoreFiles: IgnoreFile[] = [];
-  const deps = { worker, session: { ...session, excludedAt: excludedIn(ignoreFiles) } };
+  const deps: OpDeps = {
+    worker,
+    session: { ...session, excludedAt: excludedIn(ignoreFiles) },
+    solve: async (definition, { within, signal: ended }) => {
+      const graph = mergeDefinitions([{ target: "", definition }]);
+      const wanting = targets.get(within) ?? [];
+      for (const { digest } of graph.vertices.values())
+        targets.set(digest, [...new Set([...(targets.get(digest) ?? []), ...wanting])]);
+      const [edge] = solverEdges(graph, deps);
+      const [result] = edge === undefined ? [] : await solver.solve([edge], ended, within);
+      return result ?? { tag: "scratch" };
+    },
+  };
 
   const solveGraph = async (graph: Graph): Promise<readonly Outcome<Ref>[]> => {
     for (const vertex of graph.vertices.values()) targets.set(vertex.digest, vertex.targets);

@@ -36,7 +36,7 @@ import { withEnv } from "./builder/environment.ts";
 import type { StateLike, StateValues } from "./builder/values.ts";
 import type { Definition } from "./definition.ts";
 import { decodeOp, encodeOp } from "./ops.ts";
-import { LLB_BUILDER, LLB_DEFINITION_INPUT } from "./op/build.ts";
+import { DEFINITION_FILE_ATTR, LLB_BUILDER, LLB_DEFINITION_INPUT } from "./op/build.ts";
 import type { NetworkMode, SecurityMode, Ulimit } from "./op/exec.ts";
 import type { Input } from "./op/op.ts";
 import { joinPath } from "./path.ts";
@@ -384,7 +384,7 @@ function createBuild(
         spec: {
           builder: LLB_BUILDER,
           inputs: { [LLB_DEFINITION_INPUT]: { input } },
-          attrs: filename === undefined ? {} : { "llbbuild.filename": filename },
+          attrs: filename === undefined ? {} : { [DEFINITION_FILE_ATTR]: filename },
         },
       });
     },

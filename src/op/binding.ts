@@ -1,6 +1,6 @@
 // What an LLB op kind means to the solver on this machine: how it is cached and how it runs. One file per kind, one row
 // in op/table.ts.
-import type { LinuxResources, VertexDigest } from "../llb/definition.ts";
+import type { Definition, LinuxResources, VertexDigest } from "../llb/definition.ts";
 import type { OpKind, OpOf } from "../llb/ops.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Session } from "../session/session.ts";
@@ -33,4 +33,9 @@ export interface OpBinding<K extends OpKind> {
 export interface OpDeps {
   readonly worker: Worker;
   readonly session: Session;
+  /** Solves a definition on the graph of the run while the vertex `within`, which holds no slot, executes. */
+  readonly solve: (
+    definition: Definition,
+    options: { readonly within: VertexDigest; readonly signal: AbortSignal },
+  ) => Promise<Ref>;
 }

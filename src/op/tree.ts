@@ -66,7 +66,10 @@ export async function snapshotOf(
 }
 
 /** Keys an input by the content of some of its paths. */
-export function contentKeying(worker: Worker, selectors: readonly PathSelector[]): InputKeying<Ref> {
+export function contentKeying(
+  worker: Worker,
+  selectors: readonly PathSelector[],
+): InputKeying<Ref> & Required<Pick<InputKeying<Ref>, "contentKey">> {
   return {
     selector: JSON.stringify(selectors),
     contentKey: (ref, { signal }) => contentKeyOf(ref, selectors, worker, signal),

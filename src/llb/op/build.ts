@@ -19,6 +19,8 @@ export interface BuildInput {
 export const LLB_BUILDER = -1;
 /** The name of the input that holds the definition, and the default name of the file it is in. */
 export const LLB_DEFINITION_INPUT = "buildkit.llb.definition";
+/** Names another file. */
+export const DEFINITION_FILE_ATTR = "llbbuild.filename";
 
 export const buildInput = message<BuildInput>("BuildInput", { input: int64(1) });
 
