@@ -6,7 +6,9 @@ import { isNotable, reasonToExecute } from "./explain.ts";
 import { inputAt, resultOf, type Node } from "./graph.ts";
 import type { Hints } from "./hints.ts";
 import type { CacheKey, CacheMap, CacheRecord, Clock, ContentKey, OpContext } from "./op.ts";
+import type { Optimization } from "./optimization.ts";
 import type { Pools } from "./pools.ts";
+import { createSharing, type Found } from "./sharing.ts";
 
 export interface CallOptions<R> {
   readonly hints: Hints<R>;
@@ -15,6 +17,7 @@ export interface CallOptions<R> {
   readonly pools: Pools;
   /** See `SolveOptions`. */
   readonly mayExecute: (() => boolean) | undefined;
+  readonly without: ReadonlySet<Optimization>;
   /** Takes charge of every result that a call brings; told before the call is answered. */
   readonly keep: (result: R) => void;
 }
@@ -33,10 +36,10 @@ export interface Calls<R> {
   /** Finds out and tells why a node that has to execute does so. */
   explain(node: Node<R>): Promise<string>;
   /**
-   * Executes the node when its pool has a slot; results by output.
+   * Executes the node when its pool has a slot, or waits for another process that does. Gives the results by output.
    * @throws BakeError "cache-miss" when it is refused; whatever the op throws
    */
-  execute(node: Node<R>): Promise<ReadonlyMap<number, R>>;
+  execute(node: Node<R>): Promise<Executed<R>>;
   /** Saves what the node has executed under `keys`, and makes `names` further names of the record. */
   save(
     node: Node<R>,
@@ -45,12 +48,24 @@ export interface Calls<R> {
   ): Promise<CacheRecord | undefined>;
 }
 
+export type Executed<R> =
+  | { readonly tag: "ran"; readonly outputs: ReadonlyMap<number, R> }
+  /** By another process. */
+  | { readonly tag: "found"; readonly found: Found<R> };
+
 export function createCalls<R>(options: CallOptions<R>): Calls<R> {
-  const { hints, clock, emit, pools, mayExecute, keep } = options;
+  const { hints, clock, emit, pools, mayExecute, without, keep } = options;
 
   function contextOf(node: Node<R>): OpContext {
     node.abort ??= new AbortController();
     return { signal: node.abort.signal, emit };
+  }
+
+  // Not only a promise of the op: a synchronous throw is a rejection too.
+  async function cacheMap(node: Node<R>): Promise<CacheMap<R>> {
+    const map = await node.vertex.op.cacheMap(contextOf(node));
+    if (!without.has("content")) return map;
+    return { ...map, inputs: map.inputs.map(({ contentKey: _, ...input }) => input) };
   }
 
   async function contentKey(node: Node<R>, i: number): Promise<ContentKey | undefined> {
@@ -83,6 +98,8 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
     return result;
   }
 
+  const sharing = createSharing(hints, load);
+
   function isRefused({ map }: Node<R>): boolean {
     return mayExecute !== undefined && map?.volatile !== true && !mayExecute();
   }
@@ -107,7 +124,7 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
     return reason.text;
   }
 
-  function execute(node: Node<R>): Promise<ReadonlyMap<number, R>> {
+  async function execute(node: Node<R>): Promise<Executed<R>> {
     if (isRefused(node)) return refusal(node);
     const { vertex } = node;
     const { attempt, state } = node;
@@ -115,10 +132,16 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
     const context = contextOf(node);
     const id = vertex.digest;
     let started = false;
-    const work = async (): Promise<ReadonlyMap<number, R>> => {
+    const start = (): void => {
+      if (!started) emit({ type: "started", id, at: clock.now() });
       started = true;
+    };
+    const work = async (): Promise<Executed<R> | "busy"> => {
+      const shared = await sharing.take(node);
+      if (shared === "busy") return "busy";
+      if (shared !== undefined) return { tag: "found", found: shared };
       node.shown = "ran";
-      emit({ type: "started", id, at: clock.now() });
+      start();
       const noted = explain(node);
       const inputs = vertex.inputs.map((_, i) => inputResult(node, i));
       let results: readonly (R | undefined)[];
@@ -135,16 +158,38 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
         outputs.set(index, result);
       }
       emit({ type: "done", id, at: clock.now() });
-      return outputs;
+      return { tag: "ran", outputs };
     };
-    const slot = pools.run(vertex.op.pool ?? "cpu", work, {
-      signal: context.signal,
-      priority: node.priority,
-    });
-    return slot.catch((error: unknown) => {
+    /** Without a slot: others may run meanwhile. */
+    const waitForAnother = async (): Promise<Found<R> | undefined> => {
+      let part: string | undefined;
+      const tell = (done: boolean): void => {
+        if (part !== undefined)
+          emit({ type: "status", id, part, at: clock.now(), current: 0, total: 0, done });
+      };
+      const onWait = (holder: string): void => {
+        start();
+        part = `waiting for ${holder}, which runs this step`;
+        tell(false);
+      };
+      try {
+        return await sharing.wait(node, { signal: context.signal, onWait });
+      } finally {
+        tell(true);
+      }
+    };
+    const options = { signal: context.signal, priority: without.has("priority") ? 0 : node.priority };
+    try {
+      for (;;) {
+        const outcome = await pools.run(vertex.op.pool ?? "cpu", work, options);
+        if (outcome !== "busy") return outcome;
+        const found = await waitForAnother();
+        if (found !== undefined) return { tag: "found", found };
+      }
+    } catch (error) {
       if (started && attempt !== node.attempt) emit({ type: "canceled", id, at: clock.now() });
       throw error;
-    });
+    }
   }
 
   function save(
@@ -160,7 +205,7 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
   }
 
   return {
-    cacheMap: node => promised(() => node.vertex.op.cacheMap(contextOf(node))),
+    cacheMap,
     query: key => hints.query(key),
     link: (key, record) => hints.link(key, record),
     load,
@@ -178,9 +223,4 @@ function inputResult<R>(node: Node<R>, i: number): R {
   const result = resultOf(input.node, input.index);
   invariant(result !== undefined, "BUG: the result of an input is missing");
   return result;
-}
-
-/** Calls an op so that even a synchronous throw is a rejection. */
-async function promised<T>(work: () => Promise<T>): Promise<T> {
-  return work();
 }

@@ -17,7 +17,8 @@ import {
   type Node,
   type Waiter,
 } from "./graph.ts";
-import type { CacheKey, Clock } from "./op.ts";
+import type { CacheKey, CacheRecord, Clock } from "./op.ts";
+import type { Optimization } from "./optimization.ts";
 import { createWaiting } from "./waiting.ts";
 
 export interface DriverOptions<R> {
@@ -27,6 +28,7 @@ export interface DriverOptions<R> {
   /** See `SolveOptions`. */
   readonly nonce: string;
   readonly keepGoing: boolean;
+  readonly without: ReadonlySet<Optimization>;
 }
 
 export interface Driver<R> {
@@ -52,7 +54,14 @@ interface Item<R> {
   readonly attempt: number;
 }
 
-export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: DriverOptions<R>): Driver<R> {
+export function createDriver<R>({
+  calls,
+  clock,
+  emit,
+  nonce,
+  keepGoing,
+  without,
+}: DriverOptions<R>): Driver<R> {
   const holders = new Map<Digest, Node<R>>();
   /** Nodes that nobody wants and whose calls have not ended yet, with whom to tell. */
   const unwinding = new Map<Node<R>, (() => void)[]>();
@@ -65,6 +74,7 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
     dispatch,
     queuePrefetch: node => enqueue({ node, event: "prefetch", attempt: node.attempt }),
     keepGoing,
+    prefetches: !without.has("ahead"),
   });
 
   // ---- the loop
@@ -100,7 +110,8 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
     if (state !== before) {
       if (!isIdle(state) && !node.holding) hold(node);
       if (state.tag === "merged") merge(node, state.key);
-      if (state.tag === "known" && before.tag === "loading") announceCached(node, announcer);
+      if (state.tag === "known" && (before.tag === "loading" || event.type === "found"))
+        announceCached(node, announcer);
       if (state.tag === "complete") for (const twin of node.twins) announceCached(twin, announcer);
       if (state.tag === "complete" || before.tag === "querying")
         for (const twin of node.twins) linkTwin(twin, node);
@@ -112,6 +123,7 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
       node.slow = node.prefetched = false;
       waiting.wantAgain(node);
     }
+    releaseClaim(node);
     // Later, as a result may be wanted at once: giving up the inputs in between would abort them.
     if (isIdle(node.state) && node.holding) enqueue({ node, event: "rest", attempt: node.attempt });
   }
@@ -142,7 +154,7 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
           },
         );
       case "link":
-        return track(node, calls.link(request.key, request.record), () => undefined);
+        return link(node, request.key, request.record);
       case "load":
         return track(node, calls.load(request.record, request.index), result => ({
           type: "loaded",
@@ -158,12 +170,15 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
         return waiting.join(node, node.inputs, () => ({ type: "gathered" }));
       case "execute":
         node.nested.length = 0;
-        return track(node, calls.execute(node), outputs => ({
-          type: "executed",
-          outputs,
-          inputs: keyedInputs(node),
-          ...(hasVolatileNested(node) && { unkept: true }),
-        }));
+        return track(node, calls.execute(node), done => {
+          if (done.tag === "found") return { type: "found", ...done.found };
+          return {
+            type: "executed",
+            outputs: done.outputs,
+            inputs: keyedInputs(node),
+            ...(hasVolatileNested(node) && { unkept: true }),
+          };
+        });
       case "check":
         return track(node, calls.unchanged(node, request.inputs), same => ({
           type: "checked",
@@ -192,6 +207,7 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
       if (event !== undefined && (attempt === node.attempt || OUTLIVES_ABORT.has(event.type)))
         dispatch(node, event);
       if (node.running > 0) return;
+      releaseClaim(node);
       const leavers = unwinding.get(node);
       unwinding.delete(node);
       // Told before it starts again for others who want it: those who left do not wait for that.
@@ -209,6 +225,13 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
   function fail(node: Node<R>, error: BakeError): void {
     const event = failed(node, error, node.attempt);
     if (event !== undefined) dispatch(node, event);
+  }
+
+  /** Others who want the same wait until it has been saved, or will not be. */
+  function releaseClaim(node: Node<R>): void {
+    if (node.claim === undefined || !isIdle(node.state)) return;
+    node.claim.release();
+    node.claim = undefined;
   }
 
   function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {
@@ -283,7 +306,7 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
   }
 
   function queryKey(node: Node<R>, key: CacheKey, ask: boolean): void {
-    const holder = holders.get(key.digest);
+    const holder = without.has("merge") ? undefined : holders.get(key.digest);
     const worker = holder && workerOf(holder);
     if (worker !== undefined && worker !== node) {
       // Waiting for one that waits for it would be for ever: it does the work once more.
@@ -310,7 +333,11 @@ export function createDriver<R>({ calls, clock, emit, nonce, keepGoing }: Driver
     const { definition } = twin.state;
     const record = recordOf(state);
     if (record === undefined) return;
-    track(twin, calls.link(definition, record), () => undefined);
+    link(twin, definition, record);
+  }
+
+  function link(node: Node<R>, key: CacheKey, record: CacheRecord): void {
+    if (!without.has("link")) track(node, calls.link(key, record), () => undefined);
   }
 
   /** @throws BakeError when one of `roots` waits for the owner */

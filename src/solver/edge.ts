@@ -117,6 +117,13 @@ export type EdgeEvent<R> =
       /** It used something that its key says nothing of: the result is not kept. */
       readonly unkept?: boolean;
     }
+  /** Need not execute: another process has done so meanwhile. `names` are to be further keys of the record. */
+  | {
+      readonly type: "found";
+      readonly record: CacheRecord;
+      readonly results: Results<R>;
+      readonly names: readonly CacheKey[];
+    }
   | { readonly type: "checked"; readonly same: boolean; readonly inputs: readonly KeyedInput[] }
   | { readonly type: "saved"; readonly record: CacheRecord | undefined }
   | { readonly type: "failed"; readonly error: unknown }
@@ -197,6 +204,7 @@ export function step<R>(facts: EdgeFacts, state: EdgeState<R>, event: EdgeEvent<
       if (event.type !== "gathered") return stay(state);
       return { state: { tag: "executing", run: state.run }, requests: [{ type: "execute" }] };
     case "executing":
+      if (event.type === "found") return found(state.run, event);
       return event.type === "executed" ? executed(facts, state.run, event) : stay(state);
     case "checking":
       if (event.type !== "checked") return stay(state);
@@ -417,6 +425,40 @@ function executed<R>(
   if (moving.length > 0)
     return { state: { tag: "checking", run, outputs }, requests: [{ type: "check", inputs: moving }] };
   return save(facts, run, outputs, event.inputs);
+}
+
+function found<R>(
+  { keying, loaded }: Run<R>,
+  { record, results, names }: EdgeEvent<R> & { readonly type: "found" },
+): Step<R> {
+  return {
+    state: {
+      tag: "known",
+      keying,
+      // Users keyed by what it was called before are saved under both names, as when it is saved itself.
+      identity: record.id,
+      record,
+      // What users hold already stays what they get.
+      results: new Map([...results, ...loaded]),
+    },
+    requests: names.map(key => ({ type: "link", key, record })),
+  };
+}
+
+/** The keys by which another's execution may stand for one, and the one that both claim: the coarsest. */
+export function keysToShare<R>(
+  { forced }: Pick<EdgeFacts, "forced">,
+  { identity, keying }: Run<R>,
+  inputs: readonly KeyedInput[],
+): { readonly keys: readonly CacheKey[]; readonly claim: CacheKey } | undefined {
+  if (forced || identity === "volatile") return undefined;
+  const keys = truthfulKeys(keying, inputs);
+  const { map, contents } = keying;
+  const coarsest = sameIdentities(keying.inputs, inputs)
+    ? (keying.content ?? keying.definition)
+    : ((contents && contentKeyOf(map, inputs, contents)) ?? definitionKey(map, inputs));
+  const claim = coarsest ?? keys[0];
+  return keys.length === 0 || claim === undefined ? undefined : { keys, claim };
 }
 
 function save<R>(facts: EdgeFacts, run: Run<R>, outputs: Results<R>, inputs: readonly KeyedInput[]): Step<R> {

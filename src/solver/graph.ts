@@ -3,7 +3,7 @@ import { BakeError, invariant } from "../diagnostic/error.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { KeyedInput } from "./cachekey.ts";
 import { identityOf, isIdle, resultsOf, type EdgeState } from "./edge.ts";
-import type { CacheMap, Edge, Vertex } from "./op.ts";
+import type { CacheMap, Claim, Edge, Vertex } from "./op.ts";
 
 /** Why a vertex has no result: the step where it began, which may be an input far below. */
 export interface Failure {
@@ -36,6 +36,8 @@ export interface Node<R> {
   /** Aborted while calls are still under way; starts afresh when they have ended. */
   voided: boolean;
   abort: AbortController | undefined;
+  /** Held from before it executes until it has been saved, or will not be. */
+  claim: Claim | undefined;
   /** What its op asked to be solved while it executes: it waits for these as for inputs. */
   readonly nested: Node<R>[];
   /** The node it was merged into. */
@@ -150,6 +152,7 @@ function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> 
     running: 0,
     voided: false,
     abort: undefined,
+    claim: undefined,
     nested: [],
     into: undefined,
     twins: [],

@@ -1,6 +1,6 @@
 // The cache as the solver sees it: every answer is a hint, and a store that fails is one that knows nothing.
 import type { Digest } from "../oci/digest.ts";
-import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "./op.ts";
+import type { CacheKey, CacheRecord, CacheStore, Claim, ClaimWait, StoredPart } from "./op.ts";
 
 export interface Hints<R> {
   /** `doubt`: the store failed, so a record may exist all the same. */
@@ -15,6 +15,10 @@ export interface Hints<R> {
   ): Promise<CacheRecord | undefined>;
   link(key: CacheKey, record: CacheRecord): Promise<void>;
   previousParts(vertex: NamedVertex): Promise<readonly StoredPart[] | undefined>;
+  /** Whether the store has claims. */
+  readonly canClaim: boolean;
+  /** "busy" when another has the key and `wait` is absent; undefined when the store fails. @throws the abort reason */
+  claim(key: Digest, wait?: ClaimWait): Promise<Claim | "busy" | undefined>;
 }
 
 interface NamedVertex {
@@ -39,6 +43,16 @@ export function createHints<R>(store: CacheStore<R>): Hints<R> {
       const record = await orUndefined(() => store.save(keys, { digest, name }, results));
       if (record !== undefined) for (const key of names) await link(key, record);
       return record;
+    },
+    canClaim: store.claim !== undefined,
+    async claim(key, wait) {
+      try {
+        return (await store.claim?.(key, wait)) ?? "busy";
+      } catch (thrown) {
+        // Making a result twice is no harm.
+        if (wait?.signal.aborted === true) throw thrown;
+        return undefined;
+      }
     },
     previousParts: ({ digest, name }) => orUndefined(async () => store.previousParts?.({ digest, name })),
   };

@@ -96,6 +96,18 @@ export interface CacheRecord {
   readonly id: Digest;
 }
 
+/** A key taken by this process; nobody else executes what is to be saved under it. */
+export interface Claim {
+  release(): void;
+}
+
+/** How a claim is waited for. */
+export interface ClaimWait {
+  readonly signal: AbortSignal;
+  /** Told when another has it, before the waiting begins; `holder` names that one for people, "bake (pid 7)". */
+  readonly onWait: (holder: string) => void;
+}
+
 /** Where results outlive a run. Every answer is a hint: an error is the same as "unknown". */
 export interface CacheStore<R> {
   query(key: Digest): Promise<CacheRecord | undefined>;
@@ -113,6 +125,12 @@ export interface CacheStore<R> {
   ): Promise<CacheRecord>;
   /** Makes `key` another name of an existing record. It stops naming any other. */
   link(key: CacheKey, record: CacheRecord): Promise<void>;
+  /**
+   * Takes a key while what is to be saved under it is made, so that others who share the store wait for that instead of
+   * making it too. Ends with the death of the process, however it dies. Undefined when another has it and `wait` is absent.
+   * Stores that are used by one process at a time have no claims.
+   */
+  claim?(key: Digest, wait?: ClaimWait): Promise<Claim | undefined>;
   /**
    * What the keys were made of when a vertex was last saved: one with the same digest, else one with the same name.
    * All parts and details of all keys of that save. Only used to explain a miss.

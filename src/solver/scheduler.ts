@@ -8,6 +8,7 @@ import { createDriver } from "./driver.ts";
 import { createGraph, missingOutput, resultOf, type Failure, type Node } from "./graph.ts";
 import { createHints } from "./hints.ts";
 import type { CacheStore, Clock, Edge, Release } from "./op.ts";
+import type { Optimization } from "./optimization.ts";
 import type { Pools } from "./pools.ts";
 import { createSignalHub } from "./signalhub.ts";
 import { verdictOf, type StepVerdict } from "./verdict.ts";
@@ -29,6 +30,8 @@ export interface SolveOptions<R> {
    * anew in every build always may. Default: always.
    */
   readonly mayExecute?: () => boolean;
+  /** What is not to be used. Default: nothing. */
+  readonly without?: ReadonlySet<Optimization>;
   /** Names of the targets that want a vertex, for "step" events. */
   readonly targetsOf?: (vertex: Digest) => readonly string[];
 }
@@ -58,8 +61,11 @@ export type Outcome<R> =
   | { readonly tag: "failed"; readonly failure: Failure }
   | { readonly tag: "canceled"; readonly error: BakeError };
 
+const NOTHING: ReadonlySet<Optimization> = new Set();
+
 export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   const { store, clock, emit, release, pools, nonce, keepGoing = false, mayExecute, targetsOf } = options;
+  const without = options.without ?? NOTHING;
   const graph = createGraph<R>();
   const acquired: R[] = [];
   const calls = createCalls<R>({
@@ -68,9 +74,10 @@ export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
     emit,
     pools,
     mayExecute,
+    without,
     keep: result => void acquired.push(result),
   });
-  const driver = createDriver({ calls, clock, emit, nonce, keepGoing });
+  const driver = createDriver({ calls, clock, emit, nonce, keepGoing, without });
   const signalHub = createSignalHub();
   /** How to cancel each call of `solve` under way. */
   const cancels = new Set<(error: BakeError) => void>();

@@ -8,6 +8,8 @@ export interface WaitingOptions<R> {
   /** Has `askForInputs` called for the node's attempt of now, after what is queued. */
   readonly queuePrefetch: (node: Node<R>) => void;
   readonly keepGoing: boolean;
+  /** Whether anything is asked for ahead of time. */
+  readonly prefetches: boolean;
 }
 
 export interface Waiting<R> {
@@ -29,7 +31,12 @@ export interface Waiting<R> {
   askForInputs(node: Node<R>, attempt: number): void;
 }
 
-export function createWaiting<R>({ dispatch, queuePrefetch, keepGoing }: WaitingOptions<R>): Waiting<R> {
+export function createWaiting<R>({
+  dispatch,
+  queuePrefetch,
+  keepGoing,
+  prefetches,
+}: WaitingOptions<R>): Waiting<R> {
   function subscribe(from: Node<R>, index: number | undefined, waiter: Waiter<R>): void {
     const node = workerOf(from);
     const { state } = node;
@@ -117,7 +124,7 @@ export function createWaiting<R>({ dispatch, queuePrefetch, keepGoing }: Waiting
   }
 
   function prefetch(node: Node<R>): void {
-    if (node.prefetched || !UNDECIDED.has(node.state.tag)) return;
+    if (!prefetches || node.prefetched || !UNDECIDED.has(node.state.tag)) return;
     node.prefetched = true;
     // Through the queue, as a chain of prefetches may be longer than the call stack.
     queuePrefetch(node);

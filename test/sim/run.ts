@@ -1,32 +1,52 @@
 // Runs simulations from the command line: node --import tsx test/sim/run.ts --seed N --seeds M [--trace]
+// A failure names the command that replays it; --size, --runs and --not make the world of a seed smaller. --small runs
+// all small worlds instead.
 import { parseArgs } from "node:util";
-import { MARKS, simulate, type Mark } from "./simulate.ts";
+import { MARKS, type Mark } from "./marks.ts";
+import { simulate } from "./simulate.ts";
+import { simulateSmallWorlds } from "./smallworld.ts";
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     seeds: { type: "string", default: "1" },
+    size: { type: "string" },
+    runs: { type: "string" },
+    not: { type: "string" },
+    small: { type: "string" },
+    only: { type: "string" },
     trace: { type: "boolean", default: false },
   },
 });
-const first = Number(values.seed);
-const count = Number(values.seeds);
+const limits = {
+  ...(values.size !== undefined && { size: Number(values.size) }),
+  ...(values.runs !== undefined && { runs: Number(values.runs) }),
+  ...(values.not !== undefined && { not: values.not.split(",") }),
+};
 const reached = new Map<Mark, number>();
-let executed = 0;
 const start = performance.now();
-for (let seed = first; seed < first + count; seed++) {
-  try {
-    const result = await simulate(seed);
+const seconds = (): string => ((performance.now() - start) / 1000).toFixed(1);
+try {
+  if (values.small === undefined) await runSeeds(Number(values.seed), Number(values.seeds));
+  else {
+    const { worlds } = await simulateSmallWorlds(Number(values.small), values.only);
+    console.log(`all ${worlds} worlds of up to ${values.small} steps in ${seconds()} s`);
+  }
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
+
+async function runSeeds(first: number, count: number): Promise<void> {
+  let executed = 0;
+  for (let seed = first; seed < first + count; seed++) {
+    const result = await simulate(seed, limits);
     executed += result.executed;
     for (const mark of result.marks) reached.set(mark, (reached.get(mark) ?? 0) + 1);
     if (values.trace) console.log(result.trace.join("\n"));
-  } catch (error) {
-    console.error(`seed ${seed} fails; replay: node --import tsx test/sim/run.ts --seed ${seed} --seeds 1`);
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 1;
-    break;
   }
+  console.log(`${count} seeds from ${first}: ${executed} steps executed in ${seconds()} s`);
+  for (const mark of MARKS) console.log(`  ${mark}: ${reached.get(mark) ?? 0}`);
+  if (count >= 1000 && MARKS.some(mark => !reached.has(mark)))
+    throw new Error("a rare branch was never reached");
 }
-const seconds = (performance.now() - start) / 1000;
-console.log(`${count} seeds from ${first}: ${executed} steps executed in ${seconds.toFixed(1)} s`);
-for (const mark of MARKS) console.log(`  ${mark}: ${reached.get(mark) ?? 0}`);
