@@ -15,17 +15,19 @@ export interface BuildContext {
   readonly signal: AbortSignal;
   /** Names the bake files, under which the run is remembered. */
   readonly definition?: string;
+  /** Takes what failed commands leave; not kept when absent. */
+  readonly keepFailed?: Session["keepFailed"];
 }
 
 /** Solves all requests of a plan; reports in their order. @throws BakeError */
 export async function buildTargets(
   plan: BuildPlan,
-  { engine, credentials, env, emit, signal, definition }: BuildContext,
+  { engine, credentials, env, emit, signal, definition, keepFailed }: BuildContext,
 ): Promise<readonly SolveReport[]> {
   for (const diagnostic of plan.warnings) emit({ type: "warning", diagnostic });
   const session = sessionFromPlan(plan, { credentials, env });
   return engine.solve(plan.requests, {
-    session,
+    session: keepFailed === undefined ? session : { ...session, keepFailed },
     emit,
     signal,
     ...(definition !== undefined && { definition }),

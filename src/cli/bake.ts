@@ -6,6 +6,7 @@ import { chooseProgressMode } from "../progress/choose.ts";
 import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
+import { enterNamespaceIfOutside } from "./namespace.ts";
 
 /** Gives the exit code. @throws BakeError */
 export async function runBake(
@@ -40,6 +41,8 @@ export async function runBake(
     environment.stdout.write(printBake(resolved));
     return exitCodes.ok;
   }
+  await enterNamespaceIfOutside(environment);
+  if (flags.onError !== undefined) (await import("./keptshell.ts")).expectOnError(flags);
   if (flags.watch === true) {
     const { runWatch } = await import("./watchrun.ts");
     return runWatch(names, flags, context);

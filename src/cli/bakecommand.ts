@@ -74,6 +74,7 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "how many steps may run at the same time (default: the number of processors)",
     ).argParser(parseCount),
     onOff("--keep-going", "build the other targets to their end when one fails"),
+    value("--on-error <what>", "when a command fails: shell opens one in its container, as it left it"),
     onOff("--fail-on-cache-miss", "fail with the reasons instead of executing a step"),
   ];
   for (const option of options) command.addOption(option);

@@ -7,6 +7,7 @@ import { exitCodes } from "../diagnostic/codes.ts";
 import type { Engine } from "../engine/engine.ts";
 import { chooseProgressMode, createRenderer, type ProgressMode } from "../progress/choose.ts";
 import { isTerminal } from "../progress/renderer.ts";
+import type { KeptStep } from "../session/session.ts";
 import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
@@ -70,7 +71,7 @@ export function planFromDefinition({ targets }: Definition, environment: Environ
 
 export interface BuildRun {
   readonly engine: Engine;
-  readonly flags: Pick<BakeFlags, "file" | "metadataFile" | "call" | "check">;
+  readonly flags: Pick<BakeFlags, "file" | "metadataFile" | "call" | "check" | "onError">;
   readonly environment: Environment;
   readonly mode: ProgressMode;
   readonly signal: AbortSignal;
@@ -86,6 +87,12 @@ async function buildPlan(
     showTargets: plan.requests.length > 1,
     color: environment.color,
   });
+  let kept: KeptStep | undefined;
+  const keepFailed = (step: KeptStep): boolean => {
+    if (kept !== undefined) return false;
+    kept = step;
+    return true;
+  };
   try {
     for (const diagnostic of definition.warnings) renderer.emit({ type: "warning", diagnostic });
     const reports = await buildTargets(plan, {
@@ -95,10 +102,20 @@ async function buildPlan(
       emit: renderer.emit,
       signal,
       definition: definitionName(definition, flags.file, environment),
+      ...(flags.onError === "shell" && { keepFailed }),
     });
     if (flags.metadataFile !== undefined)
       await writeMetadata(resolve(environment.cwd, flags.metadataFile), reports);
   } finally {
     await renderer.close();
+    if (kept !== undefined) await showFailed(kept, environment, signal);
   }
+}
+
+/** Opens a shell where a command failed. @throws BakeError when there is none to open */
+async function showFailed(step: KeptStep, { stderr }: Environment, signal: AbortSignal): Promise<void> {
+  await using container = step;
+  const { openShell } = await import("./keptshell.ts");
+  stderr.write(`"${container.command}" failed; this is its container as it left it ("exit" leaves it)\n`);
+  await openShell(container, [], signal);
 }

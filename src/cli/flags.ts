@@ -29,6 +29,7 @@ export interface BakeFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly onError?: string;
   readonly cacheMaxSize?: string;
   readonly failOnCacheMiss?: boolean;
 }

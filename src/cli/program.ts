@@ -55,6 +55,10 @@ export const commands: Readonly<Record<string, CommandRow>> = {
     summary: "remove what is cached and not in use",
     load: async () => (await import("./prune.ts")).definePrune,
   },
+  shell: {
+    summary: "open a shell in the container of a step",
+    load: async () => (await import("./shell.ts")).defineShell,
+  },
 };
 
 /** Runs the command that `environment.argv` names. @throws BakeError */

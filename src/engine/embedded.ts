@@ -17,7 +17,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { OpDeps } from "../op/binding.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
-import type { Session } from "../session/session.ts";
+import type { KeptStep, Session } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { describeSource } from "../source/table.ts";
 import type { CacheStore } from "../solver/op.ts";
@@ -33,6 +33,7 @@ import type {
   SolveContext,
   SolveReport,
   SolveRequest,
+  StepPlace,
 } from "./engine.ts";
 import { type ExportJob, exportAll } from "./exports.ts";
 import { solverEdges } from "./graph.ts";
@@ -78,6 +79,10 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
       await using run = createRun(await worker(), { ...options, keepGoing: true }, context);
       return await run.plan(requests);
     },
+    open: async (requests, name, place, context) => {
+      await using run = createRun(await worker(), options, context);
+      return await run.open(requests, name, place);
+    },
     lastRun: async (definition, name) => openRunHistory((await worker()).root).read(definition, name),
     call: async (calls, requests, context) => {
       await using run = createRun(await worker(), options, context);
@@ -99,6 +104,7 @@ interface Run extends AsyncDisposable {
   readonly host: FrontendHost;
   solve(requests: readonly SolveRequest[]): Promise<readonly SolveReport[]>;
   plan(requests: readonly SolveRequest[]): Promise<readonly PlanReport[]>;
+  open(requests: readonly SolveRequest[], name: string, place: StepPlace): Promise<KeptStep>;
   read: <T>(definition: Definition, use: (read: ReadSolved) => Promise<T> | T) => Promise<T>;
 }
 
@@ -226,6 +232,18 @@ function createRun(
       if (failure !== undefined && failure.diagnostics.some(({ code }) => code !== "cache-miss"))
         throw failure;
       return stepsByTarget(requests);
+    },
+    async open(requests, name, place) {
+      const all = await lowerRequests(requests, host, signal);
+      ignoreFiles.push(...all.flatMap(request => request.ignoreFiles));
+      const lowered = all.find(request => request.name === name);
+      if (lowered === undefined) throw new BakeError("internal", `BUG: no request is named "${name}"`);
+      const { openStep } = await import("./openstep.ts");
+      return await openStep(mergeDefinitions(partsOf([lowered])), lowered, place, {
+        deps,
+        context: { signal, emit },
+        solve: async graph => (await solveGraph(graph)).map(resultOf),
+      });
     },
     async read(definition, use) {
       const [outcome] = await solveGraph(mergeDefinitions([{ target: "", definition }]));

@@ -6,7 +6,7 @@ import type { RunRecord } from "../cache/runs.ts";
 import type { Definition } from "../llb/definition.ts";
 import type { StepVerdict } from "../solver/verdict.ts";
 import type { Emit } from "../progress/event.ts";
-import type { Session } from "../session/session.ts";
+import type { KeptStep, Session } from "../session/session.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Diagnostic } from "../diagnostic/diagnostic.ts";
@@ -49,6 +49,14 @@ export interface CallRequest {
 export interface CallReport {
   readonly name: string;
   readonly answer: CallAnswer;
+}
+
+/** Which step of a target, to look around in. */
+export interface StepPlace {
+  /** As its name tells: a stage (its last step), a number ("build 2/4", "2/4"), or text that no other step has. */
+  readonly step?: string;
+  /** As it is before the step has run; default: after. */
+  readonly before?: boolean;
 }
 
 /** What became of a step of one target, or would. */
@@ -106,6 +114,16 @@ export interface Engine extends AsyncDisposable {
    * @throws BakeError
    */
   plan(requests: readonly SolveRequest[], context: SolveContext): Promise<readonly PlanReport[]>;
+  /**
+   * Builds what a step of the request `name` needs, or its result when no step is named, and opens its container.
+   * @throws BakeError "usage" when there is no such step
+   */
+  open(
+    requests: readonly SolveRequest[],
+    name: string,
+    place: StepPlace,
+    context: SolveContext,
+  ): Promise<KeptStep>;
   /** The last run of a request of a definition in this state directory; undefined when there was none. */
   lastRun(definition: string, name: string): Promise<RunRecord | undefined>;
   /** Asks frontends; links of the questions name `requests`, which are lowered only then. @throws BakeError */

@@ -6,7 +6,8 @@ import type { SourceInfo, SourceLocation, VertexDigest } from "../llb/definition
 import type { Graph, GraphVertex } from "../llb/graph.ts";
 import { vertexName } from "../llb/name.ts";
 import { sourceScheme } from "../llb/op/source.ts";
-import type { OpDeps } from "../op/binding.ts";
+import type { OpOf } from "../llb/ops.ts";
+import type { BoundVertex, OpDeps } from "../op/binding.ts";
 import { bindOp } from "../op/table.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { Edge, Op, Vertex } from "../solver/op.ts";
@@ -14,6 +15,7 @@ import type { Edge, Op, Vertex } from "../solver/op.ts";
 /** The edges to solve, one per root; undefined for roots that are the empty file system. */
 export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | undefined)[] {
   const vertices = new Map<VertexDigest, Vertex<Ref>>();
+  const names = vertexNames(graph);
   const sources = new Map<SourceInfo, Source>();
   const edge = (digest: VertexDigest, index: number): Edge<Ref> => {
     const vertex = vertices.get(digest);
@@ -23,7 +25,7 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
   for (const vertex of graph.vertices.values()) {
     vertices.set(vertex.digest, {
       digest: vertex.digest,
-      name: vertexName(vertex.op, vertex.metadata, input => vertices.get(input.digest)?.name ?? ""),
+      name: names.get(vertex.digest) ?? "",
       inputs: vertex.inputs.map(({ digest, index }) => edge(digest, index)),
       op: located(bind(vertex, graph, deps), rangeOf(vertex.location, sources)),
       ...(vertex.metadata.ignoreCache && { ignoreCache: true }),
@@ -32,28 +34,54 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
   return graph.roots.map(({ root }) => root && edge(root.digest, root.index));
 }
 
-function bind({ digest, op, inputs, metadata }: GraphVertex, graph: Graph, deps: OpDeps): Op<Ref> {
+/** What the vertices are called. */
+export function vertexNames({ vertices }: Graph): ReadonlyMap<VertexDigest, string> {
+  const names = new Map<VertexDigest, string>();
+  for (const { digest, op, metadata } of vertices.values())
+    names.set(
+      digest,
+      vertexName(op, metadata, input => names.get(input.digest) ?? ""),
+    );
+  return names;
+}
+
+/** A command as its binding sees it. `op` is the vertex's own. */
+export function boundExec(
+  vertex: GraphVertex,
+  op: OpOf<"exec">,
+  graph: Graph,
+  deps: OpDeps,
+): BoundVertex<"exec"> {
+  const { linuxResources: resources } = vertex.metadata;
+  return { ...factsOf(vertex, graph, deps), op, ...(resources && { resources }) };
+}
+
+function bind(vertex: GraphVertex, graph: Graph, deps: OpDeps): Op<Ref> {
+  const { op } = vertex;
+  const facts = factsOf(vertex, graph, deps);
+  switch (op.kind) {
+    case "source":
+      return bindOp({ ...facts, op }, deps);
+    case "exec":
+      return bindOp(boundExec(vertex, op, graph, deps), deps);
+    case "file":
+      return bindOp({ ...facts, op }, deps);
+    case "merge":
+      return bindOp({ ...facts, op }, deps);
+    case "diff":
+      return bindOp({ ...facts, op }, deps);
+    case "build":
+      return bindOp({ ...facts, op }, deps);
+  }
+}
+
+/** What bindings of all kinds are told beside the op. */
+function factsOf({ digest, op, inputs }: GraphVertex, graph: Graph, { worker }: OpDeps) {
   const inPlaceInputs = inputs.map(input => {
     const source = graph.vertices.get(input.digest)?.op;
     return source?.kind === "source" && sourceScheme(source.spec.identifier) === "local";
   });
-  const platform = op.platform ?? deps.worker.platform;
-  switch (op.kind) {
-    case "source":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-    case "exec": {
-      const { linuxResources: resources } = metadata;
-      return bindOp({ digest, op, platform, inPlaceInputs, ...(resources && { resources }) }, deps);
-    }
-    case "file":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-    case "merge":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-    case "diff":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-    case "build":
-      return bindOp({ digest, op, platform, inPlaceInputs }, deps);
-  }
+  return { digest, platform: op.platform ?? worker.platform, inPlaceInputs };
 }
 
 /** The op with the range of its definition added to whatever it throws. */
