@@ -23,8 +23,8 @@ const allowed = {
   layer: ["diagnostic", "oci", "pattern", "system"],
   registry: ["diagnostic", "oci", "content"],
   session: ["diagnostic", "oci", "registry"],
-  snapshot: ["diagnostic", "oci", "content", "layer"],
-  executor: ["diagnostic", "oci", "content", "layer", "snapshot"],
+  snapshot: ["diagnostic", "oci", "system", "content", "layer"],
+  executor: ["diagnostic", "oci", "system", "content", "layer", "snapshot"],
   source: [
     "diagnostic",
     "oci",
@@ -77,8 +77,9 @@ const allowed = {
   ],
   watch: ["diagnostic", "pattern", "progress", "bakefile", "session", "engine", "build"],
   cli: [
-    ...["diagnostic", "oci", "pattern", "progress", "bakefile", "llb", "frontend", "content", "registry"],
+    ...["diagnostic", "oci", "pattern", "system", "progress", "bakefile", "llb", "frontend", "content"],
     ...[
+      "registry",
       "session",
       "snapshot",
       "executor",

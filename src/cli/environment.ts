@@ -3,6 +3,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { isTerminal } from "../progress/renderer.ts";
+import { type NamespaceWay, namespaceKinds } from "../system/namespace.ts";
 
 export interface Environment {
   /** Arguments after the program's name. */
@@ -17,17 +18,29 @@ export interface Environment {
   readonly color: boolean;
   /** Node's names of the operating system and architecture, and Node's version. */
   readonly machine: { readonly os: string; readonly arch: string; readonly node: string };
+  /** How this program has started itself anew in a user namespace; undefined when it has not. */
+  readonly entered: NamespaceWay["kind"] | undefined;
 }
+
+/**
+ * Set by this program for itself when it starts anew as root of a user namespace: the kind of namespace and the home
+ * folder, separated by a colon. It is a note, not a grant: what may be done is asked of the kernel.
+ */
+export const ENTERED_VARIABLE = "LLBAKE_ENTERED";
 
 export function readEnvironment(): Environment {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value;
   const { stdout, stderr } = process;
+  const [, kind, homeBefore] = /^([a-z]+):(.*)$/s.exec(env[ENTERED_VARIABLE] ?? "") ?? [];
+  // Nobody else is to see it: no bake file, no helper program.
+  delete env[ENTERED_VARIABLE];
+  delete process.env[ENTERED_VARIABLE];
   return {
     argv: process.argv.slice(2),
     env,
     cwd: process.cwd(),
-    home: env["HOME"] || homedir(),
+    home: env["HOME"] || homeBefore || homedir(),
     // Opened when asked for: an unused standard input must not keep the process alive.
     get stdin() {
       return process.stdin;
@@ -36,6 +49,7 @@ export function readEnvironment(): Environment {
     stderr,
     color: isTerminal(stderr) && !env["NO_COLOR"] && env["TERM"] !== "dumb",
     machine: { os: process.platform, arch: process.arch, node: process.versions.node },
+    entered: namespaceKinds.find(known => known === kind),
   };
 }
 

@@ -6,8 +6,8 @@ import type { Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
 import type { StateRoot } from "../content/root.ts";
 import { createNativeSnapshotter } from "./native.ts";
-import { createOverlaySnapshotter } from "./overlay.ts";
-import { mountOverlay, unmount } from "./mount.ts";
+import { createOverlaySnapshotter, mountVolatile, overlayOptions } from "./overlay.ts";
+import { unmount } from "./mount.ts";
 import { openSnapshotStore, type SnapshotStore } from "./snapshotstore.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 
@@ -49,9 +49,9 @@ async function overlayProblem(owner: Owner): Promise<string | undefined> {
   // By descriptor, since a path may hold characters that mean something in options.
   const fd = openSync(base, "r");
   const near = (name: string): string => `/proc/self/fd/${fd}/${name}`;
-  const options = `lowerdir=${near("lower")},upperdir=${near("upper")},workdir=${near("work")},index=off`;
+  const options = overlayOptions([near("lower")], { upper: near("upper"), work: near("work") });
   try {
-    mountOverlay(libc, at("root"), options);
+    mountVolatile(libc, at("root"), options, 0, true);
     unmount(libc, at("root"));
     return undefined;
   } catch (thrown) {

@@ -16,6 +16,7 @@ import { storeError } from "../content/blob.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { isInitialNamespace } from "../system/privilege.ts";
 import { compareTrees } from "./compare.ts";
 import { readLaid, writeLaid } from "./laid.ts";
 import { layChanges } from "./lay.ts";
@@ -35,8 +36,11 @@ const OPTION_BYTES = 4096 - 1;
 /** The kernel's OVL_MAX_STACK. */
 const MAX_LAYERS = 500;
 
-/** Layers are to hold plain files, so nothing that stores references to lower layers in them. */
-const PLAIN = "index=off,redirect_dir=off,metacopy=off";
+/**
+ * Layers are to hold plain files, so nothing that stores references to lower layers in them. In a user namespace such
+ * references are off, and marks on directories have names that a user may write (Linux 5.11).
+ */
+const PLAIN = isInitialNamespace() ? "index=off,redirect_dir=off,metacopy=off" : "index=off,userxattr";
 
 export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owner): Promise<Snapshotter> {
   const libc = await loadLibc();
@@ -284,17 +288,24 @@ function mountLayers(
   }
 }
 
-function overlayOptions(
+/** What mount(2) is given for layers: read-only without a place to write. */
+export function overlayOptions(
   newestFirst: readonly string[],
   writable: { readonly upper: string; readonly work: string } | undefined,
 ): string {
   const lower = `lowerdir=${newestFirst.join(":")}`;
-  if (writable === undefined) return lower;
+  if (writable === undefined) return isInitialNamespace() ? lower : `${lower},userxattr`;
   return `${lower},upperdir=${writable.upper},workdir=${writable.work},${PLAIN},volatile`;
 }
 
 /** "volatile" (Linux 5.10) spares the flush of the whole disk at each unmount; without it things are just slower. */
-function mountVolatile(libc: Libc, target: string, options: string, flags: number, writable: boolean): void {
+export function mountVolatile(
+  libc: Libc,
+  target: string,
+  options: string,
+  flags: number,
+  writable: boolean,
+): void {
   try {
     mountOverlay(libc, target, options, flags);
   } catch (thrown) {

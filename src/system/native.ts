@@ -10,7 +10,7 @@ export interface Native {
   lastError(): { readonly errno: number; readonly code: string };
 }
 
-export type NativeValue = string | number | bigint | Uint8Array | null;
+export type NativeValue = string | number | bigint | Uint8Array | null | readonly (string | null)[];
 
 let loading: Promise<Native | undefined> | undefined;
 

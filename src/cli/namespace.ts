@@ -1,0 +1,190 @@
+// The ladder: root; a user namespace with ranges of ids; one with the user alone; none. Which rung this user can stand on
+// is found by trying, and remembered until something changes that it depends on.
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { type NamespaceWay, namespaceKinds } from "../system/namespace.ts";
+import { hasCapability, type IdRange, isPrivileged, readIdMap } from "../system/privilege.ts";
+import { ENTERED_VARIABLE, type Environment } from "./environment.ts";
+import { findExecutable } from "./process.ts";
+import { formOfRun } from "./runform.ts";
+
+/** `root` may mount and give files away by itself; the others are the kinds of namespace it takes, best first. */
+export type Rung = "root" | NamespaceWay["kind"] | "none";
+
+/** What trying a way ended with. */
+export interface Trial {
+  readonly way: NamespaceWay;
+  /** As the system said it; undefined when it works. */
+  readonly problem: string | undefined;
+}
+
+/** Whether commands that mount or run steps have to enter a namespace first. */
+export function isOutside({ machine, entered }: Environment): boolean {
+  return machine.os === "linux" && entered === undefined && !isPrivileged();
+}
+
+/** The rung that this process stands on now. */
+export function currentRung({ entered }: Environment): Rung {
+  return isPrivileged() ? (entered ?? "root") : "none";
+}
+
+/**
+ * Starts this program anew as root of a user namespace, when it is outside of one and can have one: does not return
+ * then. Nothing of what it does may be under way.
+ */
+export async function enterNamespaceIfOutside(environment: Environment): Promise<void> {
+  if (!isOutside(environment)) return;
+  const way = await findWay(environment);
+  if (way === undefined) return;
+  const { enterNamespace } = await import("../system/namespace.ts");
+  process.env[ENTERED_VARIABLE] = `${way.kind}:${environment.home}`;
+  try {
+    await enterNamespace(
+      way,
+      [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+      formOfRun(environment.argv).descriptors,
+    );
+  } finally {
+    // It failed; then the program goes on as it is, and says what it cannot do.
+    delete process.env[ENTERED_VARIABLE];
+  }
+}
+
+/** The best way that works; undefined when there is none. */
+async function findWay(environment: Environment): Promise<NamespaceWay | undefined> {
+  const file = join(cacheFolder(environment), "namespace.json");
+  const ways = waysToTry();
+  const key = JSON.stringify([ways, circumstances(environment)]);
+  const known = readRemembered(file, key);
+  if (known !== undefined) return ways.find(({ kind }) => kind === known);
+  const { tryNamespace } = await import("../system/namespace.ts");
+  let found: NamespaceWay | undefined;
+  for (const way of ways) {
+    if ((await tryNamespace(way)) !== undefined) continue;
+    found = way;
+    break;
+  }
+  remember(file, key, found?.kind ?? "none");
+  return found;
+}
+
+/** Tries every way there is: for people who want to know. */
+export async function tryWays(): Promise<readonly Trial[]> {
+  const { tryNamespace } = await import("../system/namespace.ts");
+  const trials: Trial[] = [];
+  for (const way of waysToTry()) trials.push({ way, problem: await tryNamespace(way) });
+  return trials;
+}
+
+function waysToTry(): readonly NamespaceWay[] {
+  const ways: NamespaceWay[] = [{ kind: "single" }];
+  const ranges = subordinateIds();
+  if (ranges !== undefined) ways.unshift({ kind: "ranges", ...ranges });
+  if (hasCapability("setuid") && hasCapability("setgid")) {
+    const asTheyAre = (kind: "uid" | "gid"): readonly IdRange[] =>
+      readIdMap(kind).map(({ inside, count }) => ({ inside, outside: inside, count }));
+    ways.unshift({ kind: "identity", uid: asTheyAre("uid"), gid: asTheyAre("gid") });
+  }
+  return ways;
+}
+
+/** The user as 0, then the ids that subuid(5) and subgid(5) give it; undefined when either gives none. */
+export function subordinateIds():
+  { readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] } | undefined {
+  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  const names = [String(uid), userName()];
+  const rangesOf = (file: string, own: number): readonly IdRange[] | undefined => {
+    const ranges: IdRange[] = [{ inside: 0, outside: own, count: 1 }];
+    let inside = 1;
+    for (const { name, start, count } of subordinateRanges(file)) {
+      if (!names.includes(name)) continue;
+      ranges.push({ inside, outside: start, count });
+      inside += count;
+    }
+    return ranges.length > 1 ? ranges : undefined;
+  };
+  const uids = rangesOf("/etc/subuid", uid);
+  const gids = rangesOf("/etc/subgid", gid);
+  return uids && gids && { uid: uids, gid: gids };
+}
+
+/** The lines of a subuid(5) file. */
+export function subordinateRanges(
+  file: string,
+): readonly { readonly name: string; readonly start: number; readonly count: number }[] {
+  return read(file)
+    .split("\n")
+    .flatMap(line => {
+      const [name = "", start = NaN, count = NaN] = line
+        .split(":")
+        .map((part, at) => (at ? Number(part) : part));
+      return typeof start === "number" && typeof count === "number" && count > 0
+        ? [{ name: String(name), start, count }]
+        : [];
+    });
+}
+
+/** The name of the user, or its number where it has none. */
+export function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.geteuid?.());
+  }
+}
+
+/** Settings of the kernel that forbid user namespaces: the wanted value, and whether another one forbids them. */
+export const settings = [
+  { name: "kernel.unprivileged_userns_clone", value: "1" },
+  { name: "kernel.apparmor_restrict_unprivileged_userns", value: "0" },
+  { name: "user.max_user_namespaces", value: "15000" },
+] as const;
+
+/** The value of a kernel setting; undefined when this kernel has none of that name. */
+export function settingValue(name: string): string | undefined {
+  const text = read(`/proc/sys/${name.replaceAll(".", "/")}`).trim();
+  return text === "" ? undefined : text;
+}
+
+/** What a trial's outcome depends on besides the ids. */
+function circumstances({ env, cwd }: Environment): readonly unknown[] {
+  const programs = ["unshare", "newuidmap", "newgidmap"].map(name => {
+    const path = findExecutable(name, { cwd, path: env["PATH"] ?? "" });
+    const found = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+    return found && [path, found.ctimeMs];
+  });
+  const boot = read("/proc/sys/kernel/random/boot_id").trim();
+  const noNewPrivileges = /^NoNewPrivs:.*$/m.exec(read("/proc/self/status"))?.[0];
+  return [boot, programs, noNewPrivileges, settings.map(({ name }) => settingValue(name))];
+}
+
+/** Below the home folder, where nobody else can put something in our way. */
+function cacheFolder({ env, home }: Environment): string {
+  return join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "llbake");
+}
+
+function readRemembered(file: string, key: string): NamespaceWay["kind"] | "none" | undefined {
+  const [knownKey, kind] = read(file).split("\n");
+  if (knownKey !== key) return undefined;
+  return kind === "none" ? kind : namespaceKinds.find(known => known === kind);
+}
+
+/** Not being able to remember is no reason to fail. */
+function remember(file: string, key: string, kind: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(`${file}.${process.pid}`, `${key}\n${kind}\n`);
+    renameSync(`${file}.${process.pid}`, file);
+  } catch {
+    // A full disk or a home folder that cannot be written to.
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,156 @@
+// A user namespace of one's own (user_namespaces(7)), in which an ordinary user is root. A process with several threads,
+// as Node is, may not make one for itself. So it is replaced (execve) by unshare(1), which makes the namespaces and is
+// replaced by the program again: one process from beginning to end, with the same id, terminal, parent and signals.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { closeSync } from "node:fs";
+import { loadNative, type Native } from "./native.ts";
+import type { IdRange } from "./privilege.ts";
+
+/** How ids are mapped. */
+export type NamespaceWay =
+  /** Ranges given to the user by the administrator, through the set-uid programs newuidmap and newgidmap. */
+  | { readonly kind: "ranges"; readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] }
+  /** The ids there are, each as itself; by a process that may set ids (root without the right to mount). */
+  | { readonly kind: "identity"; readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] }
+  /** The user alone, as root. Any user may. */
+  | { readonly kind: "single" };
+
+export const namespaceKinds: readonly NamespaceWay["kind"][] = ["ranges", "identity", "single"];
+
+// The descriptors of the handshake. A shell knows those of one digit only.
+const GO = 8;
+const READY = 9;
+
+/** Runs in the new namespaces. Its ids are mapped from outside: it says that it is there, and waits. */
+const INSIDE = `echo >&${READY} && read -r go <&${GO} || { echo "bake: cannot map the ids of a user namespace" >&2; exit 1; }; exec ${GO}<&- ${READY}>&- "$@"`;
+
+const UNSHARE = ["--user", "--mount", "--propagation", "private"] as const;
+
+/** The command line that runs `program` in new namespaces. With a handshake, a helper has to map the ids. */
+function commandLine({ kind }: NamespaceWay, program: readonly string[]): readonly string[] {
+  return kind === "single"
+    ? ["unshare", "--map-root-user", ...UNSHARE, "--", ...program]
+    : ["unshare", ...UNSHARE, "--", "sh", "-c", INSIDE, "sh", ...program];
+}
+
+/** The shell command that maps the ids of process `$1`, waiting for it on descriptor 3, answering it on 4. */
+function helperScript(way: Exclude<NamespaceWay, { kind: "single" }>): string {
+  const words = (map: readonly IdRange[]): string =>
+    map.map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(" ");
+  const lines = (map: readonly IdRange[]): string =>
+    map.map(({ inside, outside, count }) => `${inside} ${outside} ${count}\\n`).join("");
+  const mapping =
+    way.kind === "ranges"
+      ? `newuidmap $1 ${words(way.uid)} && newgidmap $1 ${words(way.gid)}`
+      : `printf '${lines(way.uid)}' >/proc/$1/uid_map && printf '${lines(way.gid)}' >/proc/$1/gid_map`;
+  return `read -r there <&3 && ${mapping} && echo >&4`;
+}
+
+/** Whether namespaces can be had in this way; else what the system said. */
+export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promise<string | undefined> {
+  const native = await loadNative();
+  if (native === undefined) return "koffi does not load";
+  // Mounting is what the namespaces are for.
+  const program = ["sh", "-c", "mount -n -t tmpfs none /tmp"];
+  const pipes = way.kind === "single" ? undefined : openPipes(native);
+  const [file = "", ...args] = commandLine(way, program);
+  const unused = Array.from({ length: GO - 3 }, () => "ignore" as const);
+  try {
+    const child = spawn(file, args, {
+      stdio: ["ignore", "ignore", "pipe", ...unused, ...(pipes ? [pipes.go.read, pipes.ready.write] : [])],
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
+    const ended = endOf(child);
+    if (way.kind === "single" || pipes === undefined) return await ended;
+    const helper = spawn("sh", ["-c", helperScript(way), "sh", String(child.pid)], {
+      stdio: ["ignore", "ignore", "pipe", pipes.ready.read, pipes.go.write],
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
+    const helped = endOf(helper);
+    pipes.close();
+    const [problem, cause] = await Promise.all([ended, helped]);
+    return cause ?? problem;
+  } finally {
+    pipes?.close();
+  }
+}
+
+/** Undefined when a process ended well; else its last words. */
+async function endOf(child: ChildProcess): Promise<string | undefined> {
+  let said = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
+  return await new Promise(resolve => {
+    child.once("error", error => resolve(error.message));
+    child.once("close", (code, signal) =>
+      resolve(code === 0 ? undefined : said.trim().split("\n").at(-1) || `it ended with ${code ?? signal}`),
+    );
+  });
+}
+
+/**
+ * Replaces this process by `program` in new namespaces; does not return. Everything that needs an orderly end has to be
+ * over. Descriptors 0 to 2 and those of `keep` are handed on.
+ * @throws Error when it could not be done; the process is as it was then
+ */
+export async function enterNamespace(
+  way: NamespaceWay,
+  program: readonly string[],
+  keep: readonly number[] = [],
+): Promise<never> {
+  const native = await loadNative();
+  if (native === undefined) throw new Error("koffi does not load");
+  const fcntl = native.bind("int fcntl(int, int, long)");
+  const dup2 = native.bind("int dup2(int, int)");
+  const execvp = native.bind("int execvp(const char *, const char **)");
+  const line = commandLine(way, program);
+  if (way.kind !== "single") {
+    const pipes = openPipes(native);
+    // In the background of a shell that ends at once, so that nobody has to wait for it.
+    spawnSync("sh", ["-c", `(${helperScript(way)}) &`, "sh", String(process.pid)], {
+      stdio: ["ignore", "ignore", "inherit", pipes.ready.read, pipes.go.write],
+    });
+    // Numbers that Node may use itself; but nothing of it runs any more before the exec.
+    dup2(pipes.go.read, GO);
+    dup2(pipes.ready.write, READY);
+  }
+  for (const fd of [0, 1, 2, ...keep]) {
+    fcntl(fd, F_SETFD, 0);
+    // Node waits for pipes in its own way; the shells between expect the usual one.
+    const flags = fcntl(fd, F_GETFL, 0);
+    if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+  }
+  execvp(line[0] ?? "", [...line, null]);
+  throw new Error(`cannot run "${line[0] ?? ""}": ${native.lastError().code}`);
+}
+
+const F_SETFD = 2;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+
+interface Pipe {
+  readonly read: number;
+  readonly write: number;
+}
+
+function openPipes(native: Native): { readonly go: Pipe; readonly ready: Pipe; close(): void } {
+  const pipe2 = native.bind("int pipe2(_Out_ uint8_t *, int)");
+  const open = (): Pipe => {
+    const fds = Buffer.alloc(8);
+    if (pipe2(fds, O_CLOEXEC) !== 0) throw new Error(`cannot make a pipe: ${native.lastError().code}`);
+    return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) };
+  };
+  const [go, ready] = [open(), open()];
+  let isOpen = true;
+  return {
+    go,
+    ready,
+    close() {
+      if (isOpen) for (const fd of [go.read, go.write, ready.read, ready.write]) closeSync(fd);
+      isOpen = false;
+    },
+  };
+}
