@@ -1,6 +1,7 @@
 // An append-only log shared by processes: one record a line, each with a checksum. Lines that do not check, such as
 // the torn last one after a power cut, are skipped. Appending needs no lock, since O_APPEND writes do not interleave.
 import { createHash } from "node:crypto";
+import { type BigIntStats, statSync } from "node:fs";
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "./blob.ts";
@@ -49,11 +50,19 @@ export function openJournal<T>(
 ): Journal<T> {
   const path = join(root.journals, `${name}.log`);
   const lockKey = `journal ${name}`;
-  /** Which file was read, and how far: up to the end of a line. */
+  /** Which file was read, and how far: up to the end of a line; and its size then. */
   let identity = "";
   let position = 0;
+  let sizeSeen = -1n;
+
+  /** Asked for each step of a build; opening the file would take ten times as long as a look at its size. */
+  const isAsRead = (): boolean => {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? identity === "" : identity === identityOf(found) && found.size === sizeSeen;
+  };
 
   const read = async (): Promise<JournalChunk<T>> => {
+    if (isAsRead()) return { records: [], restarted: false, damaged: 0 };
     const file = await openIfThere(path);
     if (file === undefined) {
       const restarted = identity !== "";
@@ -63,14 +72,15 @@ export function openJournal<T>(
     }
     try {
       const found = await file.stat({ bigint: true });
-      // Inode numbers are given out again, so the time of birth belongs to a file's identity.
-      const current = `${found.ino} ${found.birthtimeNs}`;
+      const current = identityOf(found);
       const restarted = identity !== "" && (current !== identity || Number(found.size) < position);
       if (restarted) position = 0;
       identity = current;
       const bytes = await readFrom(file, position, Number(found.size) - position);
       const end = bytes.lastIndexOf(NEWLINE) + 1;
       position += end;
+      // Less when it was cut off while it was read: then it is read again.
+      sizeSeen = BigInt(position - end + bytes.length);
       return { ...decodeLines(bytes.subarray(0, end), codec), restarted };
     } finally {
       await file.close();
@@ -110,6 +120,11 @@ export function openJournal<T>(
     },
   };
   return journal;
+}
+
+/** Inode numbers are given out again, so the time of birth belongs to a file's identity. */
+function identityOf({ ino, birthtimeNs }: BigIntStats): string {
+  return `${ino} ${birthtimeNs}`;
 }
 
 function encodeLine(value: unknown): string {

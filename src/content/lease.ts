@@ -1,15 +1,29 @@
 // Who is alive: each process that uses the state directory is an owner with a folder of its own, holding all that is
 // transient, and an flock on a file in it. The kernel drops that lock at death, so the next process knows and sweeps.
 import { randomBytes } from "node:crypto";
-import { appendFileSync, closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { BakeError } from "../diagnostic/error.ts";
-import { loadLibc } from "./libc.ts";
+import { BakeError, invariant } from "../diagnostic/error.ts";
+import { withBallast } from "./ballast.ts";
+import { explainFullDisk } from "./fulldisk.ts";
+import { whileOpen } from "./gate.ts";
+import { type Libc, loadLibc, SystemError } from "./libc.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { startTime } from "./procstat.ts";
-import type { StateRoot } from "./root.ts";
-import { removeOwnerFolder, sweepDeadOwners } from "./sweep.ts";
+import { isCode, openStateRoot, type StateRoot } from "./root.ts";
+import { OUTSIDE, removeOwnerFolder, sweepDeadOwners } from "./sweep.ts";
 
 /** What a lease protects from being pruned. */
 export type LeaseKind = "blob" | "snapshot" | "cache-mount";
@@ -25,6 +39,11 @@ export interface Owner extends AsyncDisposable {
   newPath(folder: OwnerFolder): string;
   /** Keeps a blob, snapshot or cache mount from being pruned while this process lives. Call before checking that it exists. */
   lease(kind: LeaseKind, id: string): void;
+  /**
+   * Notes something in the making outside the state directory, as beside a build's output, before it is made: should
+   * this process be killed, the next one removes it. Its name has to match `OUTSIDE_NAME`.
+   */
+  noteOutside(path: string): void;
   /** Runs before the folder is removed, newest first; a failure does not keep the others from running. */
   onDispose(release: () => Promise<void>): void;
 }
@@ -38,7 +57,11 @@ const FOLDERS: readonly OwnerFolder[] = ["temp", "active", "bundles", "trash"];
  * @throws BakeError "state-unusable" when the folder cannot be made
  */
 export async function openOwner(root: StateRoot): Promise<Owner> {
-  const owner = await enter(root);
+  const owner = await whileOpen(root.path, async () => {
+    // Taken down since it was opened?
+    if (!existsSync(root.owners)) await openStateRoot(root.path);
+    return await withBallast(root.path, () => enter(root));
+  });
   try {
     await sweepDeadOwners(root);
     return owner;
@@ -51,23 +74,48 @@ export async function openOwner(root: StateRoot): Promise<Owner> {
 async function enter(root: StateRoot): Promise<Owner> {
   const libc = await loadLibc();
   const name = `${process.pid}-${ownStartTime()}-${randomBytes(4).toString("hex")}`;
-  // Sweepers skip drafts: the folder takes its name only once its lock is held.
+  // The folder takes its name only once its lock is held; until then the draft itself is locked, for sweepers.
   const draft = join(root.owners, `.new-${name}`);
-  await mkdir(draft, { mode: 0o700 });
-  for (const folder of FOLDERS) await mkdir(join(draft, folder));
-  const fd = openSync(join(draft, "alive"), "wx", 0o600);
+  let guard: number | undefined;
+  let fd: number | undefined;
   try {
-    if (!libc.flock(fd, "exclusive")) throw new Error("a new file is locked");
-    await rename(draft, join(root.owners, name));
+    guard = openGuarded(libc, draft);
+    for (const folder of FOLDERS) mkdirSync(join(draft, folder));
+    fd = openSync(join(draft, "alive"), "wx", 0o600);
+    invariant(libc.flock(fd, "exclusive"), "BUG: a new file is locked");
+    renameSync(draft, join(root.owners, name));
   } catch (thrown) {
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
     await rm(draft, { recursive: true, force: true });
+    if (!(thrown instanceof SystemError)) throw explainFullDisk(thrown, root.path);
     throw new BakeError("state-unusable", `cannot lock files in state directory "${root.path}"`, {
       hint: "choose a state directory on a local disk; some network file systems have no locks",
       cause: thrown,
     });
+  } finally {
+    if (guard !== undefined) closeSync(guard);
   }
   return createOwner(root, name, fd);
+}
+
+/** How often a sweeper may take a draft for a dead one's in the moment before it is locked. */
+const DRAFT_ATTEMPTS = 10;
+
+/** Makes a folder and locks it; the lock goes with the descriptor. */
+function openGuarded(libc: Libc, path: string): number {
+  for (let attempt = 1; ; attempt++) {
+    mkdirSync(path, { mode: 0o700 });
+    let fd: number | undefined;
+    try {
+      fd = openSync(path, "r");
+      if (libc.flock(fd, "exclusive") && statSync(path).ino === fstatSync(fd).ino) return fd;
+    } catch (thrown) {
+      if (!isCode(thrown, "ENOENT")) throw thrown;
+    }
+    if (fd !== undefined) closeSync(fd);
+    if (attempt === DRAFT_ATTEMPTS) throw new Error(`"${path}" is locked by another process`);
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 function createOwner(root: StateRoot, name: string, fd: number): Owner {
@@ -87,6 +135,7 @@ function createOwner(root: StateRoot, name: string, fd: number): Owner {
       appendFileSync(join(path, "leases"), line);
       leased.add(line);
     },
+    noteOutside: outside => appendFileSync(join(path, OUTSIDE), `${JSON.stringify(outside)}\n`),
     onDispose(release) {
       releases.push(release);
     },

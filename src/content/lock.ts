@@ -1,6 +1,6 @@
 // Locks between processes: flock(2) on a file, which the kernel drops when the holder dies, however it dies.
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { loadLibc, type Libc } from "./libc.ts";
@@ -12,8 +12,8 @@ const MAX_WAIT_MS = 25;
 export interface LockOptions {
   /** Several holders at once, none of them exclusive. Default false. */
   readonly shared?: boolean;
-  /** Called once when the lock is not free, before waiting. */
-  readonly onWait?: () => void;
+  /** Called once when the lock is not free, before waiting, with the process that holds it, if that can be told. */
+  readonly onWait?: (holderPid: number | undefined) => void;
 }
 
 /**
@@ -53,9 +53,13 @@ export async function acquireLock(
   let told = false;
   for (;;) {
     signal?.throwIfAborted();
-    const lock = attempt(libc, path, options.shared ?? false);
+    const lock = attempt(
+      libc,
+      path,
+      options.shared ?? false,
+      told ? undefined : fd => options.onWait?.(holderOf(fd)),
+    );
     if (lock) return lock;
-    if (!told) options.onWait?.();
     told = true;
     await delay(waitMs, undefined, signal ? { signal } : {});
     waitMs = Math.min(MAX_WAIT_MS, waitMs * 1.5);
@@ -79,12 +83,20 @@ function lockPath(root: StateRoot, key: string): string {
  * The exclusive holder unlinks the file before letting go, so that lock files do not pile up. Whoever had the old
  * file open then holds a lock nobody else can see, hence the comparison of the inode after locking.
  */
-function attempt(libc: Libc, path: string, shared: boolean): HeldLock | undefined {
+function attempt(
+  libc: Libc,
+  path: string,
+  shared: boolean,
+  onBusy?: (fd: number) => void,
+): HeldLock | undefined {
   for (;;) {
     const fd = openSync(path, "a", 0o600);
     let kept = false;
     try {
-      if (!libc.flock(fd, shared ? "shared" : "exclusive")) return undefined;
+      if (!libc.flock(fd, shared ? "shared" : "exclusive")) {
+        onBusy?.(fd);
+        return undefined;
+      }
       kept = isCurrent(fd, path);
       if (kept) return holder(fd, path, shared);
     } finally {
@@ -106,6 +118,34 @@ function holder(fd: number, path: string, shared: boolean): HeldLock {
       }
     },
   };
+}
+
+/** A process that holds a lock on an open file, from /proc/locks (proc(5)); the kernel names none of another container. */
+function holderOf(fd: number): number | undefined {
+  const inode = fstatSync(fd).ino;
+  let table: string;
+  try {
+    table = readFileSync("/proc/locks", "utf8");
+  } catch {
+    return undefined;
+  }
+  for (const line of table.split("\n")) {
+    const [, kind, , , pid, file] = line.trim().split(/ +/);
+    if (kind === "FLOCK" && file?.endsWith(`:${inode}`) && Number(pid) > 0) return Number(pid);
+  }
+  return undefined;
+}
+
+/** The process that holds a lock, in words. */
+export function describeHolder(pid: number | undefined): string {
+  if (pid === process.pid) return "another build of this process";
+  return pid === undefined ? "another bake" : `another bake (pid ${pid})`;
+}
+
+/** Removes the lock files that nobody holds: killed holders, and all shared ones, leave theirs behind. */
+export async function removeFreeLocks(root: StateRoot): Promise<void> {
+  const libc = await loadLibc();
+  for (const name of readdirSync(root.locks)) attempt(libc, join(root.locks, name), false)?.release();
 }
 
 function isCurrent(fd: number, path: string): boolean {

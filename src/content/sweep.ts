@@ -1,10 +1,11 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
 import { closeSync, openSync, type Dirent } from "node:fs";
 import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { startTime } from "./procstat.ts";
 import { loadLibc } from "./libc.ts";
+import { removeFreeLocks } from "./lock.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
@@ -13,8 +14,14 @@ export function ownerCgroup(name: string): string {
   return `llbake-${name}`;
 }
 
-/** A folder without its lock this old was left by a process that died while making it. */
-const DRAFT_AGE_MS = 60_000;
+/** Among an owner's files: paths of what it was making outside the state directory, a JSON string a line. */
+export const OUTSIDE = "outside";
+/** What may be removed there: names that nothing but a draft of ours has. */
+export const OUTSIDE_NAME = /llbake-[0-9A-Za-z]{6,}$/;
+
+/** A variable that the programs which an owner starts have, with its folder: how those it left behind are known. */
+export const OWNER_VARIABLE = "LLBAKE_OWNER";
+
 const KILL_WAIT_MS = 5_000;
 /** With 10 ms between them. */
 const BUSY_ATTEMPTS = 50;
@@ -26,36 +33,62 @@ export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[
     if (name.startsWith(".")) await sweepDraft(join(root.owners, name));
     else if (await sweepIfDead(root, name)) swept.push(name);
   }
+  if (swept.length > 0) await removeFreeLocks(root);
   return swept;
 }
 
+/** A folder that a process is making is locked itself. */
 async function sweepDraft(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found && Date.now() - found.mtimeMs > DRAFT_AGE_MS) await rm(path, { recursive: true, force: true });
+  await ifUnlocked(path, () => rm(path, { recursive: true, force: true }));
 }
 
 async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
   const path = join(root.owners, name);
-  const libc = await loadLibc();
-  let fd: number;
-  try {
-    fd = openSync(join(path, "alive"), "r");
-  } catch (thrown) {
-    if (!isCode(thrown, "ENOENT") && !isCode(thrown, "ENOTDIR")) throw thrown;
-    // Either gone, or half removed by a sweeper that died: `alive` is the last thing to go.
-    await sweepDraft(path);
-    return false;
-  }
-  try {
-    // Holding the dead owner's lock keeps other sweepers out.
-    if (!libc.flock(fd, "exclusive")) return false;
+  const swept = await ifUnlocked(join(path, "alive"), async () => {
     await killProcesses(path);
     await removeCgroups(ownerCgroup(name));
     if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
+    await removeOutside(path);
     await removeOwnerFolder(path);
+  });
+  // Either gone, or half removed by a sweeper that died: `alive` is the last thing to go.
+  if (swept === "missing") await sweepDraft(path);
+  return swept === true;
+}
+
+/** Does something while holding the lock of a file or folder, unless somebody else has it. */
+async function ifUnlocked(path: string, work: () => Promise<void>): Promise<boolean | "missing"> {
+  const libc = await loadLibc();
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (thrown) {
+    if (isCode(thrown, "ENOENT") || isCode(thrown, "ENOTDIR")) return "missing";
+    throw thrown;
+  }
+  try {
+    if (!libc.flock(fd, "exclusive")) return false;
+    await work();
     return true;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Drafts of outputs and the like, beside their places anywhere on the machine. */
+async function removeOutside(path: string): Promise<void> {
+  const text = await readFile(join(path, OUTSIDE), "utf8").catch(() => "");
+  for (const line of text.split("\n").filter(Boolean)) {
+    let draft: unknown;
+    try {
+      draft = JSON.parse(line);
+    } catch {
+      // Cut off: what it names was not begun.
+      continue;
+    }
+    if (typeof draft !== "string" || !isAbsolute(draft) || !OUTSIDE_NAME.test(draft)) continue;
+    // Where it cannot be removed, by another user say, it stays.
+    await rm(draft, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -71,11 +104,11 @@ export async function removeOwnerFolder(path: string): Promise<void> {
 /**
  * Kills the runtimes that an owner started and the containers they run. A runtime is known by the owner's path among
  * its arguments; its children are container inits, with which the whole process tree of a container ends. Inits
- * whose runtime is gone are found by the process ids that runtimes wrote into the bundles.
+ * whose runtime is gone are found by the process ids that runtimes wrote into the bundles. Other programs, such as git
+ * and its helpers, are known by a variable.
  */
 async function killProcesses(path: string): Promise<void> {
   const bundles = await readdir(join(path, "bundles")).catch(() => []);
-  if (bundles.length === 0) return;
   const victims = new Map<number, string>();
   const mark = async (pid: number): Promise<void> => {
     const started = await processStart(pid);
@@ -88,8 +121,8 @@ async function killProcesses(path: string): Promise<void> {
   for (const entry of await readdir("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-    if (!command.split("\0").some(argument => argument.startsWith(`${path}/`))) continue;
+    if (await hasWord(`/proc/${pid}/environ`, word => word === `${OWNER_VARIABLE}=${path}`)) await mark(pid);
+    if (!(await hasWord(`/proc/${pid}/cmdline`, word => word.startsWith(`${path}/`)))) continue;
     for (const child of await children(pid)) await mark(child);
     await mark(pid);
   }
@@ -98,6 +131,12 @@ async function killProcesses(path: string): Promise<void> {
   for (const [pid, started] of victims) {
     while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
   }
+}
+
+/** Whether a file of words, each ended by a zero byte, has one that passes; processes come and go. */
+async function hasWord(file: string, test: (word: string) => boolean): Promise<boolean> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text.split("\0").some(test);
 }
 
 /** The process id in a runtime's pid file, unless it was given to a process that started after the file was written. */

@@ -71,7 +71,7 @@ export async function openExec(
 
 /** Everything the command of a step needs; `held` gives it back. */
 async function prepare(
-  { op, platform, resources }: BoundVertex<"exec">,
+  { digest, op, platform, resources }: BoundVertex<"exec">,
   inputs: readonly Ref[],
   held: Held,
   deps: OpDeps,
@@ -94,7 +94,7 @@ async function prepare(
       { hint: 'leave out "required" from RUN --device if the step can do without' },
     );
   const executor = await worker.executor();
-  const mounts = await openMounts(op.spec, inputs, held, deps, context);
+  const mounts = await openMounts(digest, op.spec, inputs, held, deps, context);
   const command: ProcessSpec = {
     args: meta.args,
     env: [...meta.env, ...proxyVariables(meta), ...mounts.env],

@@ -1,19 +1,21 @@
 // The file systems of an exec step: each mount of the op becomes a directory on the host that the container binds, and
 // those with an output are committed when the command has succeeded.
-import { chmod, chown, mkdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rename, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { acquireLock, tryLock, withLock } from "../content/lock.ts";
+import { tryLock, withLock } from "../content/lock.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ContainerMount, RootSpec } from "../executor/executor.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
+import type { VertexDigest } from "../llb/definition.ts";
 import type { ExecOp, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
-import { digestHex, digestOf } from "../oci/digest.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { OpDeps } from "./binding.ts";
+import { lockCaches } from "./cachelocks.ts";
+import { cacheName } from "./cachename.ts";
 import type { Held } from "./held.ts";
 import { explainMissing } from "./missing.ts";
 import { openTree, snapshotOf, wholeCopy } from "./tree.ts";
@@ -30,6 +32,7 @@ export interface OpenMounts {
 
 /** Prepares every mount; `held` gives them back. */
 export async function openMounts(
+  step: VertexDigest,
   spec: ExecOp,
   inputs: readonly Ref[],
   held: Held,
@@ -40,7 +43,7 @@ export async function openMounts(
   const mounts: ContainerMount[] = [];
   const secrets: Uint8Array[] = [];
   let root: Omit<RootSpec, "mounts"> | undefined;
-  await lockCaches(spec, held, deps, context.signal);
+  await lockCaches(step, spec, held, deps, context);
   for (const mount of spec.mounts) {
     context.signal.throwIfAborted();
     if (mount.dest === "/")
@@ -165,9 +168,7 @@ async function openCache(
       await utimes(directory, now, now);
       return;
     }
-    const staged = `${directory}.new`;
-    // A process that was killed here may have left a part.
-    await rm(staged, { recursive: true, force: true });
+    const staged = worker.owner.newPath("temp");
     await mkdir(staged, { recursive: true, mode: 0o755 });
     const ref = input < 0 ? undefined : inputs[input];
     await using tree = ref && (await openTree(ref, worker));
@@ -191,28 +192,6 @@ async function openCache(
     await rename(staged, directory);
   });
   return cache?.sharing === "private" ? privateCopy(directory, held, worker, signal) : directory;
-}
-
-/** The name of a cache's directory and lock. */
-function cacheName({ cache }: Mount): string {
-  return digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
-}
-
-/**
- * Waits for the caches that one step at a time may use. Each is taken once and all in one order: a step that mounts a
- * cache twice would wait for itself, and two steps that take two of them the other way round for each other.
- */
-async function lockCaches(
-  { mounts }: ExecOp,
-  held: Held,
-  { worker }: OpDeps,
-  signal: AbortSignal,
-): Promise<void> {
-  const locked = mounts.filter(({ type, cache }) => type === "cache" && cache?.sharing === "locked");
-  for (const id of [...new Set(locked.map(cacheName))].sort()) {
-    const lock = await acquireLock(worker.root, `cache-mount-${id}`, signal);
-    held.add({ [Symbol.asyncDispose]: () => Promise.resolve(lock.release()) });
-  }
 }
 
 /** The first free one of several directories of the same cache, so that no two steps share one. */

@@ -93,7 +93,12 @@ function stepLines(step: Step, logLines: number, { columns, now, color }: FrameO
   const amount = step.state === "running" && moving !== undefined ? formatAmount(moving) : "";
   const right = `${amount.trim()}${amount === "" ? "" : " "}${timer}`;
   const because = step.reason === undefined ? "" : `  because ${step.reason}`;
-  const left = fit(`${word}${safeLine(step.name + because, { color: false })}`, columns - right.length - 4);
+  // A part of no size says by its name what goes on, such as waiting for another process.
+  const doing = step.state === "running" && moving !== undefined && amount === "" ? `  ${moving.name}` : "";
+  const left = fit(
+    `${word}${safeLine(step.name + because + doing, { color: false })}`,
+    columns - right.length - 4,
+  );
   const gap = " ".repeat(Math.max(1, columns - 3 - width(left) - right.length));
   const lines = [`${paint(style, icon)} ${left}${right === "" ? "" : gap + right}`];
   for (const { text } of logLines > 0 ? step.tail.slice(-logLines) : []) {

@@ -72,6 +72,8 @@ test("an owner folder half removed by a sweeper that died does no harm", async t
   const { root } = await openStateDir(t);
   mkdirSync(join(root.owners, "1-2-dead", "temp"), { recursive: true });
   await sweepDeadOwners(root);
+  assert.ok(!existsSync(join(root.owners, "1-2-dead")), "the lock file goes last, so nobody lives there");
+  mkdirSync(join(root.owners, "1-2-dead", "temp"), { recursive: true });
   writeFileSync(join(root.owners, "1-2-dead", "alive"), "");
   assert.deepEqual(await sweepDeadOwners(root), ["1-2-dead"]);
   assert.ok(!existsSync(join(root.owners, "1-2-dead")));

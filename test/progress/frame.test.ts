@@ -51,6 +51,17 @@ test("a frame has counts, ended steps, running steps and the end of their output
   ]);
 });
 
+test("a step that waits for another process says so", () => {
+  const part = "waiting for another bake (pid 7), which runs this step";
+  const status = { type: "status", id: "a", part, at: START, current: 0, total: 0 } as const;
+  const waiting: readonly ProgressEvent[] = [...begin("a"), { ...status, done: false }];
+  assert.equal(
+    frame(waiting, { columns: 80 })[1],
+    "⠋ [a] RUN a  waiting for another bake (pid 7), which runs this step        2.0s",
+  );
+  assert.equal(frame([...waiting, { ...status, done: true }])[1], "⠋ [a] RUN a                        2.0s");
+});
+
 test("no line is wider than the terminal, and there are never more lines than it has", () => {
   const events = Array.from({ length: 60 }, (_, i) => [
     ...begin(`step-${i}-${"ﾊ漢字".repeat(i % 9)}-with-a-long-name`),
