@@ -117,5 +117,5 @@ async function showFailed(step: KeptStep, { stderr }: Environment, signal: Abort
   await using container = step;
   const { openShell } = await import("./keptshell.ts");
   stderr.write(`"${container.command}" failed; this is its container as it left it ("exit" leaves it)\n`);
-  await openShell(container, [], signal);
+  await openShell(container, [], { env, signal });
 }

@@ -2,6 +2,7 @@
 import { isatty } from "node:tty";
 import { BakeError } from "../diagnostic/error.ts";
 import type { KeptStep } from "../session/session.ts";
+import type { Environment } from "./environment.ts";
 import type { BakeFlags } from "./flags.ts";
 
 /** The first one that is there is taken. */
@@ -31,16 +32,18 @@ export function expectOnError({ onError, watch }: Pick<BakeFlags, "onError" | "w
 export async function openShell(
   step: KeptStep,
   args: readonly string[],
-  signal: AbortSignal,
+  { env, signal }: { readonly env: Environment["env"]; readonly signal: AbortSignal },
 ): Promise<number> {
   const shell = SHELLS.find(path => step.has(path));
   if (shell === undefined && args.length === 0)
     throw new BakeError("file-missing", "there is no shell in the container", {
       hint: `looked for ${SHELLS.join(", ")}; \`bake shell TARGET@STEP -- PROGRAM\` runs another program`,
     });
+  const terminal = hasTerminal();
   const { exitCode } = await step.run(args.length > 0 ? args : [shell ?? ""], {
     signal,
-    attach: hasTerminal() ? "terminal" : "streams",
+    attach: terminal ? "terminal" : "streams",
+    env: terminal && env["TERM"] ? [`TERM=${env["TERM"]}`] : [],
   });
   return exitCode;
 }

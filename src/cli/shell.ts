@@ -107,5 +107,5 @@ async function runShell(
   await using container = opened;
   if (failed !== undefined)
     environment.stderr.write(`"${failed.command}" failed; this is its container as it left it\n`);
-  return await openShell(container, words, signal);
+  return await openShell(container, words, { env: environment.env, signal });
 }

@@ -20,8 +20,11 @@ export function createKeptStep(
         return false;
       }
     },
-    run: (args, options) =>
-      executor.run({ ...command, args }, root, { ...options, onOutput: () => undefined }),
+    run: (args, { env, ...options }) =>
+      executor.run({ ...command, args, env: [...command.env, ...env] }, root, {
+        ...options,
+        onOutput: () => undefined,
+      }),
     [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
   };
 }

@@ -25,10 +25,14 @@ export interface KeptStep extends AsyncDisposable {
   readonly command: string;
   /** Whether there is such a program; an absolute path in the container. */
   has(program: string): boolean;
-  /** Runs a command in it, in the place of the step's own, with the streams of this process. */
+  /** Runs a command in it, in the place of the step's own, with the streams of this process. `env` is added to the step's. */
   run(
     args: readonly string[],
-    options: { readonly signal: AbortSignal; readonly attach: "terminal" | "streams" },
+    options: {
+      readonly signal: AbortSignal;
+      readonly attach: "terminal" | "streams";
+      readonly env: readonly string[];
+    },
   ): Promise<{ readonly exitCode: number }>;
 }
 
