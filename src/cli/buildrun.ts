@@ -113,7 +113,7 @@ async function buildPlan(
 }
 
 /** Opens a shell where a command failed. @throws BakeError when there is none to open */
-async function showFailed(step: KeptStep, { stderr }: Environment, signal: AbortSignal): Promise<void> {
+async function showFailed(step: KeptStep, { stderr, env }: Environment, signal: AbortSignal): Promise<void> {
   await using container = step;
   const { openShell } = await import("./keptshell.ts");
   stderr.write(`"${container.command}" failed; this is its container as it left it ("exit" leaves it)\n`);
