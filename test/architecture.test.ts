@@ -55,7 +55,17 @@ const allowed = {
     ...["executor", "source", "worker"],
   ],
   cache: ["diagnostic", "oci", "progress", "solver", "content", "layer", "registry", "session", "snapshot"],
-  exporter: ["diagnostic", "oci", "progress", "content", "layer", "registry", "session", "snapshot"],
+  exporter: [
+    "diagnostic",
+    "oci",
+    "system",
+    "progress",
+    "content",
+    "layer",
+    "registry",
+    "session",
+    "snapshot",
+  ],
   engine: [
     ...[
       "diagnostic",

@@ -10,6 +10,7 @@ import { packTree } from "../layer/pack.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { MountedTree, Snapshotter } from "../snapshot/snapshotter.ts";
+import { isInitialNamespace } from "../system/privilege.ts";
 import type {
   ExportContext,
   Exporter,
@@ -63,6 +64,8 @@ async function stageLocal(
         createDestPath: true,
         allowWildcard: false,
         allowEmptyWildcard: false,
+        // In a user namespace the result is that of an ordinary user, who could not remove files of others.
+        ...(!isInitialNamespace() && { owner: { uid: 0, gid: 0 } }),
         signal: context.signal,
       });
     }
