@@ -11,6 +11,7 @@ import { parseSnapshotId, type Snapshotter } from "../snapshot/snapshotter.ts";
 import { touchSnapshot } from "../snapshot/snapshotstore.ts";
 import { storedPart } from "../solver/cachekey.ts";
 import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "../solver/op.ts";
+import { claimKey } from "./claims.ts";
 
 /** What one output of an execution left: a snapshot's id, "scratch", or null when it cannot be kept. */
 type StoredOutput = string | null;
@@ -129,6 +130,7 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
     async link(key, record) {
       await linkAll([key], record);
     },
+    claim: (key, wait) => claimKey(root, key, wait),
     async partsOf(record) {
       await refreshed();
       return partsById.get(record);
@@ -167,20 +169,32 @@ export async function compactDiskStore(
   );
 }
 
-/** Names of the steps that made the snapshots of a state directory, by the snapshot's id. */
-export async function readStepNames({
+/** What the journal knows of the steps that made the snapshots of a state directory. */
+export interface StoredSteps {
+  /** The name of the step that made a snapshot, by the snapshot's id. */
+  readonly names: ReadonlyMap<string, string>;
+  /** The snapshots that a record names. */
+  readonly outputs: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Reads the journal for `bake du`. */
+export async function readStoredSteps({
   root,
   owner,
-}: Pick<DiskStoreDeps, "root" | "owner">): Promise<ReadonlyMap<string, string>> {
+}: Pick<DiskStoreDeps, "root" | "owner">): Promise<StoredSteps> {
   const journal = openJournal<JournalRecord>(root, owner, "cache", {
     encode: record => record,
     decode: decodeRecord,
   });
   const names = new Map<string, string>();
-  for (const record of (await journal.refresh()).records)
-    if (record.type === "record")
-      for (const output of record.outputs) if (output !== null) names.set(output, record.name);
-  return names;
+  const outputs = new Map<string, readonly string[]>();
+  for (const record of (await journal.refresh()).records) {
+    if (record.type !== "record") continue;
+    const made = record.outputs.filter(output => output !== null);
+    outputs.set(record.id, made);
+    for (const output of made) names.set(output, record.name);
+  }
+  return { names, outputs };
 }
 
 /** How many steps that have lost their results are remembered for explanations. */

@@ -15,12 +15,21 @@ export interface RunRecord {
   readonly succeeded: boolean;
   /** Inputs before users. */
   readonly steps: readonly StepVerdict[];
+  /** Ids of the cache mounts that its steps ask for. */
+  readonly caches: readonly string[];
+}
+
+/** A run with the text that names the bake files it was of. */
+export interface ListedRun extends RunRecord {
+  readonly definition: string;
 }
 
 /** Runs are known by their definition, a text that names the bake files, and their target. */
 export interface RunHistory {
   read(definition: string, target: string): Promise<RunRecord | undefined>;
   write(definition: string, record: RunRecord): Promise<void>;
+  /** All that are remembered, in no order. */
+  list(): Promise<readonly ListedRun[]>;
 }
 
 /** How many runs are remembered; the oldest go first. */
@@ -48,13 +57,22 @@ export function openRunHistory(root: StateRoot): RunHistory {
       const draft = `${path}.${randomBytes(6).toString("hex")}`;
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 });
-        await writeFile(draft, JSON.stringify(record));
+        await writeFile(draft, JSON.stringify({ definition, ...record }));
         await rename(draft, path);
         await forgetOldest(folder);
       } catch {
         // A build does not fail for its history.
         await rm(draft, { force: true }).catch(() => undefined);
       }
+    },
+    async list() {
+      const runs: ListedRun[] = [];
+      for (const name of await readdir(folder).catch(() => [])) {
+        const text = await readFile(join(folder, name), "utf8").catch(() => "");
+        const run = decodeListed(text);
+        if (run !== undefined) runs.push(run);
+      }
+      return runs;
     },
   };
 }
@@ -72,14 +90,27 @@ async function forgetOldest(folder: string): Promise<void> {
   await Promise.all(oldest.map(({ path }) => rm(path, { force: true })));
 }
 
+function decodeListed(text: string): ListedRun | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const run = decodeRun(value);
+    const definition = isObject(value) ? value["definition"] : undefined;
+    return run && { ...run, definition: typeof definition === "string" ? definition : "" };
+  } catch {
+    return undefined;
+  }
+}
+
 function decodeRun(value: unknown): RunRecord | undefined {
   if (!isObject(value)) return undefined;
-  const { target, endedAt, succeeded, steps } = value;
+  const { target, endedAt, succeeded, steps, caches = [] } = value;
   if (typeof target !== "string" || typeof endedAt !== "number" || typeof succeeded !== "boolean")
     return undefined;
-  if (!Array.isArray(steps)) return undefined;
+  if (!Array.isArray(steps) || !Array.isArray(caches)) return undefined;
   const decoded = steps.flatMap((step: unknown) => decodeStep(step) ?? []);
-  return decoded.length === steps.length ? { target, endedAt, succeeded, steps: decoded } : undefined;
+  if (decoded.length !== steps.length) return undefined;
+  const ids = caches.filter((id: unknown): id is string => typeof id === "string");
+  return { target, endedAt, succeeded, steps: decoded, caches: ids };
 }
 
 function decodeStep(value: unknown): StepVerdict | undefined {

@@ -1,11 +1,14 @@
 // Which entries of the state directory go when it is to shrink: least recently used first, children before parents,
 // nothing that is in use. Pure: the entries come as data.
 
-export type EntryKind = "snapshot" | "blob" | "cache-mount" | "git" | "http";
+/** Kinds of entries that can be removed one by one. */
+export const evictableKinds = ["snapshot", "blob", "cache-mount", "git", "http"] as const;
+
+export type EvictableKind = (typeof evictableKinds)[number];
 
 /** Something in the state directory that may go as a whole. */
 export interface StorageEntry {
-  readonly kind: EntryKind;
+  readonly kind: string;
   /** Unique within its kind. */
   readonly id: string;
   readonly sizeBytes: number;
@@ -17,17 +20,19 @@ export interface StorageEntry {
   readonly parent: string | undefined;
 }
 
-export interface EvictionGoal {
-  /** Evict until what remains is at most this; no eviction for size when absent. */
+export interface EvictionGoal<T extends StorageEntry = StorageEntry> {
+  /** Evict until what remains of all entries is at most this; no eviction at all when absent. */
   readonly maxBytes?: number | undefined;
-  /** Evict what was last used before this (milliseconds since 1970), whatever the size. */
+  /** What was used at this time or later stays (milliseconds since 1970). */
   readonly usedBeforeMs?: number | undefined;
+  /** What it says no to stays, and with it what that builds upon. */
+  readonly isCandidate?: ((entry: T) => boolean) | undefined;
 }
 
 /** What to remove, in the order to remove it. What is in use stays, and with it what it builds upon. */
 export function planEviction<T extends StorageEntry>(
   entries: readonly T[],
-  { maxBytes = Infinity, usedBeforeMs = -Infinity }: EvictionGoal,
+  { maxBytes = Infinity, usedBeforeMs = Infinity, isCandidate = () => true }: EvictionGoal<T>,
 ): readonly T[] {
   const key = ({ kind }: T, id: string): string => `${kind} ${id}`;
   const byKey = new Map(entries.map(entry => [key(entry, entry.id), entry]));
@@ -50,14 +55,18 @@ export function planEviction<T extends StorageEntry>(
   const age = (entry: T): number => lastUsed.get(key(entry, entry.id)) ?? entry.lastUsedMs;
   const compare = (a: T, b: T): number =>
     age(a) - age(b) || (key(a, a.id) < key(b, b.id) ? -1 : key(a, a.id) > key(b, b.id) ? 1 : 0);
-  const isLeaf = (entry: T): boolean => !entry.inUse && (childCount.get(key(entry, entry.id)) ?? 0) === 0;
+  const isLeaf = (entry: T): boolean =>
+    !entry.inUse &&
+    (childCount.get(key(entry, entry.id)) ?? 0) === 0 &&
+    age(entry) < usedBeforeMs &&
+    isCandidate(entry);
 
   let total = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
   const evicted: T[] = [];
   // A parent is never younger than its child allows, so each can follow its last child at once.
   const queue = entries.filter(isLeaf).sort(compare);
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    if (total <= maxBytes && age(next) >= usedBeforeMs) break;
+    if (total <= maxBytes) break;
     evicted.push(next);
     total -= next.sizeBytes;
     if (next.parent === undefined) continue;

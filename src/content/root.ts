@@ -1,9 +1,12 @@
 // The state directory: where everything a build keeps lives, shared by many bake processes without a daemon.
 // Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
+import { withBallast } from "./ballast.ts";
+import { fullDisk, isFull } from "./fulldisk.ts";
+import { whileOpen } from "./gate.ts";
 
 /** Raised when the layout changes in a way that an older llbake would misread. */
 export const LAYOUT_VERSION = 1;
@@ -44,10 +47,15 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
     facts: join(base, "facts"),
   };
   try {
-    const version = await readVersion(base);
-    if (version === undefined) await create(base);
-    else checkVersion(version, base);
-    await probeWritable(base);
+    if ((await readVersion(base)) === undefined) await makeFolders(base);
+    await whileOpen(base, () =>
+      withBallast(base, async () => {
+        const version = await readVersion(base);
+        if (version === undefined) await create(base);
+        else checkVersion(version, base);
+        await probeWritable(base);
+      }),
+    );
     return root;
   } catch (thrown) {
     throw explain(thrown, base);
@@ -79,9 +87,8 @@ function checkVersion(text: string, base: string): void {
   }
 }
 
-/** The version file is linked into place first: whoever sees other entries without it is not looking at ours. */
+/** Whoever sees other entries without a version file, which is complete when it appears, is not looking at ours. */
 async function create(base: string): Promise<void> {
-  await makeFolders(base);
   const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && name !== "lost+found");
   const version = await readVersion(base);
   if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
@@ -92,13 +99,15 @@ async function create(base: string): Promise<void> {
   const draft = join(base, DRAFT + randomBytes(6).toString("hex"));
   try {
     await writeFile(draft, `llbake state ${LAYOUT_VERSION}\n`, { flag: "wx" });
-    await link(draft, join(base, "version"));
+    // Of several processes that begin at once each writes the same.
+    await rename(draft, join(base, "version"));
   } catch (thrown) {
-    if (!isCode(thrown, "EEXIST")) throw thrown;
+    if (!isCode(thrown, "ENOENT")) throw thrown;
     checkVersion((await readVersion(base)) ?? "", base);
-  } finally {
-    await rm(draft, { force: true });
   }
+  // Those of processes that were killed right here, or that come this way now and see the version when theirs is gone.
+  for (const name of await readdir(base))
+    if (name.startsWith(DRAFT)) await rm(join(base, name), { force: true });
 }
 
 /** Like mkdir -p. Node's own never ends below /proc, where making a folder fails as if the parent were missing. */
@@ -126,7 +135,8 @@ async function probeWritable(base: string): Promise<void> {
   }
   const probe = join(base, "owners", `.probe-${randomBytes(6).toString("hex")}`);
   await mkdir(probe);
-  await rm(probe, { recursive: true });
+  // A sweeper may have taken it for one that was left.
+  await rm(probe, { recursive: true, force: true });
 }
 
 function explain(thrown: unknown, base: string): unknown {
@@ -157,12 +167,7 @@ function explain(thrown: unknown, base: string): unknown {
       hint: row[1],
       cause: thrown,
     });
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new BakeError("disk-full", `no space left for state directory "${base}"`, {
-      hint: "free some space, or choose a state directory on another disk",
-      cause: thrown,
-    });
-  }
+  if (isFull(thrown)) return fullDisk({ path: base, isState: true, cause: thrown });
   const why = thrown instanceof Error ? thrown.message : String(thrown);
   return new BakeError("state-unusable", `cannot use state directory "${base}": ${why}`, {
     hint: "name a folder on a disk that you may write to",

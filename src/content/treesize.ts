@@ -1,34 +1,74 @@
 // What a file tree takes on its disk, as du(1) counts it: allocated blocks, each file once however many names it has.
-import { lstat, readdir } from "node:fs/promises";
+import { lstatSync, readdirSync, type Stats } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { join } from "node:path";
 import { isCode } from "./root.ts";
 
 /** POSIX stat(2) counts blocks of this size, whatever the file system's own. */
 const BLOCK_BYTES = 512;
+/** Calls that do not wait are ten times as quick as those that do; others get their turn after this long. */
+const SLICE_MS = 4;
+
+export interface TreeSize {
+  readonly bytes: number;
+  /** Some files have names outside the tree: they are counted in part, so that all who share them add up to the whole. */
+  readonly isShared: boolean;
+}
 
 /** Size in bytes of a file or folder with everything in it; what vanishes meanwhile counts as nothing. */
 export async function treeSize(path: string, signal?: AbortSignal): Promise<number> {
-  const seen = new Set<string>();
-  const measure = async (at: string): Promise<number> => {
+  return (await measureTree(path, signal)).bytes;
+}
+
+/** As `treeSize`, and whether files are shared with other trees. Other file systems mounted inside are left out. */
+export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeSize> {
+  const linked = new Map<number, { readonly bytes: number; readonly links: number; names: number }>();
+  const top = statIfThere(path);
+  if (top === undefined) return { bytes: 0, isShared: false };
+  let bytes = top.blocks * BLOCK_BYTES;
+  const folders = top.isDirectory() ? [path] : [];
+  let turnMs = Date.now();
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     signal?.throwIfAborted();
-    const found = await lstat(at);
-    if (found.nlink > 1 && !found.isDirectory()) {
-      const identity = `${found.dev} ${found.ino}`;
-      if (seen.has(identity)) return 0;
-      seen.add(identity);
+    for (const name of namesIfThere(folder)) {
+      const found = statIfThere(join(folder, name));
+      if (found === undefined || found.dev !== top.dev) continue;
+      const size = found.blocks * BLOCK_BYTES;
+      if (found.isDirectory()) folders.push(join(folder, name));
+      else if (found.nlink > 1) {
+        const known = linked.get(found.ino) ?? { bytes: size, links: found.nlink, names: 0 };
+        known.names++;
+        linked.set(found.ino, known);
+        continue;
+      }
+      bytes += size;
     }
-    let bytes = found.blocks * BLOCK_BYTES;
-    if (!found.isDirectory()) return bytes;
-    for (const name of await readdir(at)) bytes += await measureIfThere(join(at, name));
-    return bytes;
-  };
-  const measureIfThere = async (at: string): Promise<number> => {
-    try {
-      return await measure(at);
-    } catch (thrown) {
-      if (isCode(thrown, "ENOENT") || isCode(thrown, "ENOTDIR")) return 0;
-      throw thrown;
-    }
-  };
-  return measureIfThere(path);
+    if (Date.now() - turnMs < SLICE_MS) continue;
+    await nextTurn();
+    turnMs = Date.now();
+  }
+  let isShared = false;
+  for (const file of linked.values()) {
+    isShared ||= file.names < file.links;
+    bytes += (file.bytes * Math.min(file.names, file.links)) / file.links;
+  }
+  return { bytes: Math.round(bytes), isShared };
+}
+
+function statIfThere(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (thrown) {
+    if (isCode(thrown, "ENOTDIR")) return undefined;
+    throw thrown;
+  }
+}
+
+function namesIfThere(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (thrown) {
+    if (isCode(thrown, "ENOENT") || isCode(thrown, "ENOTDIR")) return [];
+    throw thrown;
+  }
 }

@@ -15,6 +15,7 @@ import type { Definition } from "../llb/definition.ts";
 import { type Graph, mergeDefinitions } from "../llb/graph.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
+import { cachesOf } from "../op/table.ts";
 import type { OpDeps } from "../op/binding.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
 import type { KeptStep, Session } from "../session/session.ts";
@@ -121,6 +122,7 @@ function createRun(
       : (targets.get(vertex) ?? []).flatMap(target => earlier.get(target) ?? []);
   let mayExecute = true;
   const targets = new Map<string, readonly string[]>();
+  const caches = new Map<string, readonly string[]>();
   const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
   const solver: Solver<Ref> = createSolver<Ref>({
     store: withEarlierRuns(openDiskStore(worker), earlierOf),
@@ -144,8 +146,10 @@ function createRun(
     solve: async (definition, { within, signal: ended }) => {
       const graph = mergeDefinitions([{ target: "", definition }]);
       const wanting = targets.get(within) ?? [];
-      for (const { digest } of graph.vertices.values())
+      for (const { digest, op } of graph.vertices.values()) {
         targets.set(digest, [...new Set([...(targets.get(digest) ?? []), ...wanting])]);
+        caches.set(digest, cachesOf(op));
+      }
       const [edge] = solverEdges(graph, deps);
       const [result] = edge === undefined ? [] : await solver.solve([edge], ended, within);
       return result ?? { tag: "scratch" };
@@ -153,7 +157,10 @@ function createRun(
   };
 
   const solveGraph = async (graph: Graph): Promise<readonly Outcome<Ref>[]> => {
-    for (const vertex of graph.vertices.values()) targets.set(vertex.digest, vertex.targets);
+    for (const { digest, op, targets: wanting } of graph.vertices.values()) {
+      targets.set(digest, wanting);
+      caches.set(digest, cachesOf(op));
+    }
     const edges = solverEdges(graph, deps);
     const outcomes = await solver.solveEach(
       edges.filter(edge => edge !== undefined),
@@ -216,7 +223,9 @@ function createRun(
         const record = step.record ?? findEarlier(before, step)?.record;
         return record === undefined ? step : { ...step, record };
       });
-      await history.write(definition, { target: name, endedAt, succeeded: !failed.has(name), steps: kept });
+      const succeeded = !failed.has(name);
+      const used = [...new Set(steps.flatMap(({ id }) => caches.get(id) ?? []))];
+      await history.write(definition, { target: name, endedAt, succeeded, steps: kept, caches: used });
     }
   };
 
@@ -277,7 +286,7 @@ function createRun(
       const reports = await exportAll(
         jobs,
         { ...worker, registry: () => worker.registry(session) },
-        { emit, signal, now: options.now, stdout: options.stdout },
+        { emit, signal, now: options.now, stdout: options.stdout, statePath: worker.root.path },
       );
       if (failure !== undefined) throw failure;
       return requests.map(({ name }, index) => ({

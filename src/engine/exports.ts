@@ -1,4 +1,5 @@
 // The last hop: every export of a run is staged first; when all are, they are committed, files before tags.
+import { explainFullDisk } from "../content/fulldisk.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage, ExportReport, ExportRequest, StagedExport } from "../exporter/exporter.ts";
 import { type ExporterDeps, loadExporter } from "../exporter/table.ts";
@@ -16,6 +17,8 @@ export interface ExportOptions {
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly stdout: NodeJS.WritableStream;
+  /** The state directory, for errors of its disk. */
+  readonly statePath: string;
 }
 
 /** Kinds whose effect others can see at once and that cannot be undone: committed last. */
@@ -69,13 +72,13 @@ function announce(step: string, target: string, request: ExportRequest, { emit, 
 
 async function failing<T>(
   step: string,
-  { emit, now, signal }: ExportOptions,
+  { emit, now, signal, statePath }: ExportOptions,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    const error = BakeError.from(thrown);
+    const error = BakeError.from(explainFullDisk(thrown, statePath));
     if (signal.aborted) emit({ type: "canceled", id: step, at: now() });
     else emit({ type: "failed", id: step, at: now(), message: error.message });
     throw error;

@@ -1,5 +1,6 @@
 // From a merged LLB graph to the solver's vertices: each op bound to this worker, each failure pointing at the lines of
 // the Dockerfile it came from.
+import { explainFullDisk } from "../content/fulldisk.ts";
 import { BakeError, invariant } from "../diagnostic/error.ts";
 import { rangeOfLines, type Range, type Source } from "../diagnostic/source.ts";
 import type { SourceInfo, SourceLocation, VertexDigest } from "../llb/definition.ts";
@@ -27,7 +28,7 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
       digest: vertex.digest,
       name: names.get(vertex.digest) ?? "",
       inputs: vertex.inputs.map(({ digest, index }) => edge(digest, index)),
-      op: located(bind(vertex, graph, deps), rangeOf(vertex.location, sources)),
+      op: located(bind(vertex, graph, deps), rangeOf(vertex.location, sources), deps.worker.root.path),
       ...(vertex.metadata.ignoreCache && { ignoreCache: true }),
     });
   }
@@ -84,14 +85,13 @@ function factsOf({ digest, op, inputs }: GraphVertex, graph: Graph, { worker }: 
   return { digest, platform: op.platform ?? worker.platform, inPlaceInputs };
 }
 
-/** The op with the range of its definition added to whatever it throws. */
-function located(op: Op<Ref>, range: Range | undefined): Op<Ref> {
-  if (range === undefined) return op;
+/** The op with the range of its definition added to whatever it throws, and the name of a disk that is full. */
+function located(op: Op<Ref>, range: Range | undefined, statePath: string): Op<Ref> {
   const at = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
-    } catch (error) {
-      throw BakeError.from(error).at(range);
+    } catch (thrown) {
+      throw BakeError.from(explainFullDisk(thrown, statePath)).at(range);
     }
   };
   return {

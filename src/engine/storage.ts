@@ -1,38 +1,44 @@
-// What a state directory holds, and removing what nobody uses: the work behind `bake du`, `bake prune` and the ceiling
-// on the cache. Safe while builds run: everything is renamed out of sight under the lock that its users take.
+// Removing from a state directory what nobody uses: the work behind `bake prune` and the ceiling on the cache. Safe
+// while builds run: everything is renamed out of sight under the lock that its users take.
 import { readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { compactDiskStore, readStepNames } from "../cache/disk.ts";
+import { compactDiskStore } from "../cache/disk.ts";
+import { fillBallast } from "../content/ballast.ts";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { emptyTrash, pruneBlobs } from "../content/blobprune.ts";
-import { type EntryKind, type EvictionGoal, planEviction, type StorageEntry } from "../content/gc.ts";
+import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } from "../content/gc.ts";
 import { openOwner, type Owner, readLeases } from "../content/lease.ts";
 import { withLock } from "../content/lock.ts";
 import { openStateRoot, type StateRoot } from "../content/root.ts";
-import { treeSize } from "../content/treesize.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { wipeStateRoot } from "../content/wipe.ts";
+import { isDigest } from "../oci/digest.ts";
 import { type LayerBlobs, openLayerBlobs } from "../snapshot/layerblobs.ts";
 import { openSnapshotStore, type SnapshotStore } from "../snapshot/snapshotstore.ts";
 import { parseSnapshotId } from "../snapshot/snapshotter.ts";
-
-/** An entry of the state directory, with what a person can tell it by. */
-export interface StoredThing extends StorageEntry {
-  /** The step that made a snapshot, when that is known; else empty. */
-  readonly step: string;
-  /** Packed layers that hold the snapshot's changes; they come and go with it, and are counted in its size. */
-  readonly blobs: readonly Digest[];
-}
+import {
+  CACHE_MOUNTS,
+  cacheFolders,
+  type ListOptions,
+  listThings,
+  newest,
+  type StoredThing,
+} from "./usage.ts";
 
 export interface Storage extends AsyncDisposable {
   /** Everything there is, in no order. */
-  list(signal?: AbortSignal): Promise<readonly StoredThing[]>;
-  /** Removes what the goal asks for and nobody uses; returns what is gone. `forget` also drops the history of steps. */
+  list(options?: ListOptions): Promise<readonly StoredThing[]>;
+  /** What `prune` would remove. */
+  plan(goal: StorageGoal, signal?: AbortSignal): Promise<readonly StoredThing[]>;
+  /** Removes what the goal asks for and nobody uses; returns what is gone. */
   prune(goal: StorageGoal, signal?: AbortSignal): Promise<readonly StoredThing[]>;
 }
 
-export interface StorageGoal extends EvictionGoal {
+export interface StorageGoal extends EvictionGoal<StoredThing> {
   /** Keep at least this much of the disk free, in bytes, as far as removing entries can. */
   readonly minFreeBytes?: number | undefined;
+  /** This much may stay whatever else is asked for, in bytes. */
+  readonly reservedBytes?: number | undefined;
+  /** Also drops the history of steps, and the records themselves when nothing is left that they are of. */
   readonly forget?: boolean;
 }
 
@@ -73,12 +79,20 @@ export async function collectGarbage(
       (await readFile(marker, "utf8").catch(() => "")) !== ceiling;
     if (!isDue) return [];
     // Marked before looking, so that what appears meanwhile is looked at next time.
-    await writeFile(marker, ceiling);
+    await writeFile(marker, ceiling).catch(() => undefined);
     await using storage = await openStorage(rootPath);
     return await storage.prune(goal, signal);
   } catch {
     return [];
   }
+}
+
+/** Whether there is a state directory, which opening it would make. */
+export async function storageExists(rootPath: string): Promise<boolean> {
+  return await stat(join(rootPath, "version")).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Enters a state directory, sweeping what dead processes left. @throws BakeError "state-unusable" */
@@ -92,10 +106,18 @@ export async function openStorage(rootPath: string): Promise<Storage> {
     snapshots: openSnapshotStore(root, owner),
     layers: openLayerBlobs(root, owner),
   };
+  let mayWipe = false;
   return {
-    list: signal => listThings(parts, signal),
-    prune: (goal, signal) => prune(parts, goal, signal),
-    [Symbol.asyncDispose]: () => owner[Symbol.asyncDispose](),
+    list: options => listThings(parts, options),
+    plan: async (goal, signal) => planPrune(await listThings(parts, { signal }), goal, parts),
+    async prune(goal, signal) {
+      mayWipe ||= goal.forget === true;
+      return prune(parts, goal, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      await owner[Symbol.asyncDispose]();
+      if (mayWipe) await wipeStateRoot(root);
+    },
   };
 }
 
@@ -107,19 +129,32 @@ interface Parts {
   readonly layers: LayerBlobs;
 }
 
+async function planPrune(
+  things: readonly StoredThing[],
+  { maxBytes = Infinity, minFreeBytes = 0, reservedBytes = 0, usedBeforeMs, isCandidate }: StorageGoal,
+  { root }: Pick<Parts, "root">,
+): Promise<readonly StoredThing[]> {
+  const total = totalBytes(things);
+  const { bavail, bsize } = await statfs(root.path);
+  const goalBytes = Math.max(reservedBytes, Math.min(maxBytes, total + bavail * bsize - minFreeBytes));
+  return planEviction(things, {
+    maxBytes: goalBytes,
+    usedBeforeMs,
+    isCandidate: thing => isEvictable(thing) && (isCandidate?.(thing) ?? true),
+  });
+}
+
 async function prune(
   parts: Parts,
-  { maxBytes = Infinity, usedBeforeMs, minFreeBytes = 0, forget = false }: StorageGoal,
+  goal: StorageGoal,
   signal: AbortSignal | undefined,
 ): Promise<readonly StoredThing[]> {
   const { root, owner, layers } = parts;
-  const things = await listThings(parts, signal);
-  const total = things.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const { bavail, bsize } = await statfs(root.path);
-  const goalBytes = Math.max(0, Math.min(maxBytes, total + bavail * bsize - minFreeBytes));
-  const planned = planEviction(things, { maxBytes: goalBytes, usedBeforeMs });
+  const { forget = false } = goal;
+  const things = await listThings(parts, { signal, told: goal.isCandidate !== undefined });
+  const planned = await planPrune(things, goal, parts);
   const gone = new Set<StoredThing>();
-  for (const kind of ["snapshot", "blob", "cache-mount", "git", "http"] as const) {
+  for (const kind of evictableKinds) {
     const ofKind = planned.filter(thing => thing.kind === kind);
     if (ofKind.length === 0) continue;
     const removed = new Set(await removers[kind](ofKind, parts, signal));
@@ -129,7 +164,25 @@ async function prune(
     await layers.compact(signal);
     await compactDiskStore({ root, owner }, { forget, signal });
   }
+  if (forget) await dropRecords(root);
+  else await fillBallast(root.path, owner.newPath("temp"));
   return planned.filter(thing => gone.has(thing));
+}
+
+/** What is remembered besides results, and is found out again or missed by nobody. */
+async function dropRecords(root: StateRoot): Promise<void> {
+  for (const name of ["runs", "logs"]) await rm(join(root.path, name), { recursive: true, force: true });
+  for (const name of await readdir(root.facts))
+    // Which snapshots are safely on disk is a truth about those that are in use.
+    if (!name.startsWith("synced-")) await rm(join(root.facts, name), { recursive: true, force: true });
+}
+
+function isEvictable({ kind }: StoredThing): boolean {
+  return (evictableKinds as readonly string[]).includes(kind);
+}
+
+export function totalBytes(things: readonly StoredThing[]): number {
+  return things.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 type Remover = (
@@ -139,7 +192,7 @@ type Remover = (
 ) => Promise<readonly string[]>;
 
 /** How entries of a kind are removed; each returns the ids of those that are gone. */
-const removers: Readonly<Record<EntryKind, Remover>> = {
+const removers: Readonly<Record<EvictableKind, Remover>> = {
   async snapshot(things, parts, signal) {
     const ids = things.map(({ id }) => parseSnapshotId(id)).filter(id => id !== undefined);
     const removed = await parts.snapshots.remove(ids, signal);
@@ -155,7 +208,7 @@ const removers: Readonly<Record<EntryKind, Remover>> = {
     for (const { id } of things) {
       await withLock(root, `cache-mount-init-${id}`, signal, async () => {
         if ((await readLeases(root))["cache-mount"].has(id)) return;
-        for (const name of await foldersOf(root, id))
+        for (const name of await cacheFolders(root, id))
           await rename(join(root.path, CACHE_MOUNTS, name), owner.newPath("trash"));
         removed.push(id);
       });
@@ -177,8 +230,6 @@ const removers: Readonly<Record<EntryKind, Remover>> = {
   },
 };
 
-const CACHE_MOUNTS = "cache-mounts";
-
 /**
  * The blobs that hold layers of snapshots there are. They stay as long as the snapshot: packed anew, a layer of a
  * pulled image could get another digest than the registry's.
@@ -189,159 +240,4 @@ async function layersOfSnapshots({ root, layers }: Parts): Promise<ReadonlySet<s
   for (const [id, blobs] of await layers.all())
     if (present.has(id)) for (const { descriptor } of blobs) needed.add(descriptor.digest);
   return needed;
-}
-
-/** A cache's folder and its private copies, `<id>.<n>`. */
-async function foldersOf(root: StateRoot, id: string): Promise<readonly string[]> {
-  const names = await namesIn(join(root.path, CACHE_MOUNTS));
-  return names.filter(name => name === id || name.startsWith(`${id}.`));
-}
-
-async function namesIn(path: string): Promise<readonly string[]> {
-  return (await readdir(path).catch(() => [])).sort();
-}
-
-async function listThings(parts: Parts, signal: AbortSignal | undefined): Promise<readonly StoredThing[]> {
-  const { root, owner } = parts;
-  const leases = await readLeases(root);
-  const sizes = await openSizes(parts, signal);
-  const steps = await readStepNames({ root, owner });
-  const layersOf = await parts.layers.all();
-  const blobs = await listBlobs(root, leases.blob);
-  const things: StoredThing[] = [];
-  const counted = new Set<string>();
-  for (const { id, meta, lastUsedMs } of await parts.snapshots.list()) {
-    const own = (layersOf.get(id) ?? []).map(({ descriptor }) => descriptor.digest);
-    let sizeBytes = await sizes.of("snapshot", id, [join(root.snapshots, id)], meta.created);
-    for (const digest of own) {
-      if (!counted.has(digest)) sizeBytes += blobs.get(digest)?.sizeBytes ?? 0;
-      counted.add(digest);
-    }
-    const inUse = leases.snapshot.has(id);
-    const step = steps.get(id) ?? (own.length > 0 ? "layer of an image" : "");
-    things.push({
-      kind: "snapshot",
-      id,
-      sizeBytes,
-      lastUsedMs,
-      inUse,
-      parent: meta.parent,
-      step,
-      blobs: own,
-    });
-  }
-  for (const [digest, blob] of blobs) if (!counted.has(digest)) things.push(blob);
-  const names = await namesIn(join(root.path, CACHE_MOUNTS));
-  for (const id of new Set(names.map(name => name.replace(/\..*$/, "")))) {
-    const paths = (await foldersOf(root, id)).map(name => join(root.path, CACHE_MOUNTS, name));
-    const lastUsedMs = await newest(paths);
-    const inUse = leases["cache-mount"].has(id);
-    // While it is used it grows, so that size is not to be remembered.
-    const sizeBytes = await sizes.of("cache-mount", id, paths, inUse ? Infinity : lastUsedMs);
-    things.push({ ...plain, kind: "cache-mount", id, sizeBytes, lastUsedMs, inUse });
-  }
-  for (const id of await namesIn(join(root.path, "git"))) {
-    const path = join(root.path, "git", id);
-    const lastUsedMs = await newest(
-      ["", "objects", "objects/pack", "refs/llbake/keep"].map(at => join(path, at)),
-    );
-    const sizeBytes = await sizes.of("git", id, [path], lastUsedMs);
-    things.push({ ...plain, kind: "git", id, sizeBytes, lastUsedMs, inUse: false });
-  }
-  for (const id of await namesIn(join(root.path, "http"))) {
-    const path = join(root.path, "http", id);
-    const lastUsedMs = await newest([path]);
-    things.push({ ...plain, kind: "http", id, sizeBytes: await treeSize(path), lastUsedMs, inUse: false });
-  }
-  await sizes.save();
-  return things;
-}
-
-const plain = { parent: undefined, step: "", blobs: [] } as const;
-
-async function listBlobs(root: StateRoot, leased: ReadonlySet<string>): Promise<Map<string, StoredThing>> {
-  const found = new Map<string, StoredThing>();
-  for (const algorithm of await namesIn(root.blobs)) {
-    for (const name of await namesIn(join(root.blobs, algorithm))) {
-      const id = `${algorithm}:${name}`;
-      const path = join(root.blobs, algorithm, name);
-      const lastUsedMs = await newest([path]);
-      const inUse = leased.has(id);
-      found.set(id, { ...plain, kind: "blob", id, sizeBytes: await treeSize(path), lastUsedMs, inUse });
-    }
-  }
-  return found;
-}
-
-/** The newest modification time of several paths; missing ones count as never. */
-async function newest(paths: readonly string[]): Promise<number> {
-  const times = await Promise.all(
-    paths.map(path =>
-      stat(path).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => 0,
-      ),
-    ),
-  );
-  return Math.max(0, ...times);
-}
-
-interface Sizes {
-  /** The size of some paths together: as remembered, unless they changed after that was measured. */
-  of(kind: EntryKind, id: string, paths: readonly string[], changedMs: number): Promise<number>;
-  save(): Promise<void>;
-}
-
-/** Measured sizes are remembered in one file, since snapshots never change and walking them takes long. */
-async function openSizes({ root, owner }: Parts, signal: AbortSignal | undefined): Promise<Sizes> {
-  const file = join(root.facts, "sizes.json");
-  const known = await readFile(file, "utf8").then(decodeSizes, () => new Map<string, Measured>());
-  const seen = new Map<string, Measured>();
-  let changed = false;
-  return {
-    async of(kind, id, paths, changedMs) {
-      const key = `${kind} ${id}`;
-      const before = known.get(key);
-      if (before !== undefined && before.atMs > changedMs) {
-        seen.set(key, before);
-        return before.sizeBytes;
-      }
-      const atMs = Date.now();
-      let sizeBytes = 0;
-      for (const path of paths) sizeBytes += await treeSize(path, signal);
-      if (Number.isFinite(changedMs)) seen.set(key, { sizeBytes, atMs });
-      changed = true;
-      return sizeBytes;
-    },
-    async save() {
-      if (!changed && seen.size === known.size) return;
-      const draft = owner.newPath("temp");
-      const rows = [...seen].map(([key, { sizeBytes, atMs }]) => [key, sizeBytes, atMs]);
-      // The last of several processes wins; what the others measured is measured again.
-      await writeFile(draft, JSON.stringify(rows));
-      await rename(draft, file);
-    },
-  };
-}
-
-interface Measured {
-  readonly sizeBytes: number;
-  readonly atMs: number;
-}
-
-function decodeSizes(text: string): Map<string, Measured> {
-  const sizes = new Map<string, Measured>();
-  let rows: unknown;
-  try {
-    rows = JSON.parse(text);
-  } catch {
-    return sizes;
-  }
-  for (const row of Array.isArray(rows) ? (rows as readonly unknown[]) : []) {
-    if (!Array.isArray(row)) continue;
-    const [key, sizeBytes, atMs] = row as readonly unknown[];
-    if (typeof key === "string" && typeof sizeBytes === "number" && typeof atMs === "number")
-      sizes.set(key, { sizeBytes, atMs });
-  }
-  return sizes;
 }

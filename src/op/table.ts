@@ -1,14 +1,17 @@
 // The kinds of ops: one row each, loaded when first used. A missing row does not compile.
-import type { OpKind, OpSpecs } from "../llb/ops.ts";
+import type { OpKind, OpOf, OpSpecs } from "../llb/ops.ts";
 import { sourceScheme } from "../llb/op/source.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { Op, Pool } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
+import { cacheName } from "./cachename.ts";
 
 interface OpRow<K extends OpKind> {
   /** Slots needed to run. */
   pool(spec: OpSpecs[K]): Pool;
   load(): Promise<OpBinding<K>>;
+  /** Names of the cache mounts that it uses; none when absent. */
+  caches?(spec: OpSpecs[K]): readonly string[];
 }
 
 const rows: { readonly [K in OpKind]: OpRow<K> } = {
@@ -16,7 +19,11 @@ const rows: { readonly [K in OpKind]: OpRow<K> } = {
     pool: ({ identifier }) => (sourceScheme(identifier) === "local" ? "free" : "network"),
     load: async () => (await import("./source.ts")).sourceBinding,
   },
-  exec: { pool: () => "cpu", load: async () => (await import("./exec.ts")).execBinding },
+  exec: {
+    pool: () => "cpu",
+    load: async () => (await import("./exec.ts")).execBinding,
+    caches: ({ mounts }) => mounts.filter(({ type }) => type === "cache").map(cacheName),
+  },
   file: { pool: () => "cpu", load: async () => (await import("./file.ts")).fileBinding },
   merge: { pool: () => "cpu", load: async () => (await import("./merge.ts")).mergeBinding },
   diff: { pool: () => "cpu", load: async () => (await import("./diff.ts")).diffBinding },
@@ -31,4 +38,9 @@ export function bindOp<K extends OpKind>(vertex: BoundVertex<K>, deps: OpDeps): 
     cacheMap: async context => (await row.load()).cacheMap(vertex, deps, context),
     exec: async (inputs, context) => (await row.load()).exec(vertex, inputs, deps, context),
   };
+}
+
+/** Names of the cache mounts that an op uses. */
+export function cachesOf<K extends OpKind>(op: OpOf<K>): readonly string[] {
+  return rows[op.kind].caches?.(op.spec) ?? [];
 }

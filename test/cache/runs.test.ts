@@ -17,6 +17,7 @@ const run: RunRecord = {
     { id: digestOf("b"), name: "[2/2] RUN make", verdict: { tag: "unknown", until: "[1/2] COPY . ." } },
     { id: digestOf("c"), name: "context", verdict: { tag: "read" } },
   ],
+  caches: ["c1"],
 };
 
 test("a run is remembered by definition and target, the newest of each", async t => {

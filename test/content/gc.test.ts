@@ -27,9 +27,20 @@ test("what is in use stays, with what it builds upon", () => {
   assert.deepEqual(ids(planEviction(entries, { maxBytes: 0 })), ["old"]);
 });
 
-test("an age limit takes what is older, whatever the size", () => {
-  const entries = [entry("a", 1), entry("b", 2), entry("c", 3)];
-  assert.deepEqual(ids(planEviction(entries, { usedBeforeMs: 3 })), ["a", "b"]);
+test("what is young stays, even when that leaves too much", () => {
+  const entries = [entry("a", 1), entry("b", 2), entry("c", 3), entry("d", 4)];
+  assert.deepEqual(ids(planEviction(entries, { maxBytes: 0, usedBeforeMs: 3 })), ["a", "b"]);
+  assert.deepEqual(ids(planEviction(entries, { maxBytes: 30, usedBeforeMs: 3 })), ["a"]);
+  const used = [entry("parent", 1), entry("child", 5, { parent: "parent" })];
+  assert.deepEqual(ids(planEviction(used, { maxBytes: 0, usedBeforeMs: 3 })), []);
+});
+
+test("what is no candidate stays, with what it builds upon, and counts", () => {
+  const entries = [entry("base", 1), entry("a", 2, { parent: "base" }), entry("b", 3, { parent: "base" })];
+  const isCandidate = ({ id }: StorageEntry): boolean => id !== "b";
+  assert.deepEqual(ids(planEviction(entries, { maxBytes: 0, isCandidate })), ["a"]);
+  assert.deepEqual(ids(planEviction(entries, { maxBytes: 20, isCandidate })), ["a"]);
+  assert.deepEqual(ids(planEviction(entries, { maxBytes: 30, isCandidate })), []);
 });
 
 test("law: eviction is whole, spares what is in use, and stops at the limit", () => {
