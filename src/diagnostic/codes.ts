@@ -23,6 +23,8 @@ export const codes = {
   "cache-miss": { exit: 1, text: "a step had to be in the cache and is not" },
   "runtime-missing": { exit: 1, text: "no OCI runtime can be used" },
   "runtime-failed": { exit: 1, text: "the OCI runtime could not start a container" },
+  "emulator-missing": { exit: 1, text: "a step is for another platform, and no emulator for it is there" },
+  "emulation-slow": { exit: 1, text: "commands for another platform take long, being emulated" },
   "mount-failed": { exit: 1, text: "a file system could not be mounted" },
   "registry-denied": { exit: 1, text: "a registry refused access" },
   "registry-missing": { exit: 1, text: "an image or blob is not in the registry" },

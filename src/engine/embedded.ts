@@ -24,7 +24,7 @@ import { describeSource } from "../source/table.ts";
 import type { CacheStore } from "../solver/op.ts";
 import { createPools } from "../solver/pools.ts";
 import { createSolver, type Outcome, type Solver } from "../solver/scheduler.ts";
-import { openWorker, type Worker } from "../worker/worker.ts";
+import { openWorker, type Worker, type WorkerOptions } from "../worker/worker.ts";
 import { callFrontends } from "./call.ts";
 import type {
   Engine,
@@ -36,8 +36,9 @@ import type {
   SolveRequest,
   StepPlace,
 } from "./engine.ts";
+import { watchEmulation } from "./emulated.ts";
 import { type ExportJob, exportAll } from "./exports.ts";
-import { solverEdges } from "./graph.ts";
+import { rangeOfVertex, solverEdges } from "./graph.ts";
 import { createFrontendHost } from "./host.ts";
 import { lowerRequests } from "./lower.ts";
 
@@ -48,12 +49,18 @@ export interface EmbeddedOptions {
   readonly platform: Platform;
   /** Path or name of the OCI runtime; the best one found when absent. */
   readonly runtime?: string | undefined;
+  /** Where to look for emulators and for a runtime given by name: a list of folders as in PATH. Default: the usual folders. */
+  readonly searchPath?: string | undefined;
+  /** The ways to emulate other platforms that may be taken. Default: all. */
+  readonly emulationWays?: WorkerOptions["emulationWays"];
   /** How many steps may compute at once. */
   readonly maxParallelism: number;
   /** Go on with what does not depend on a failed step. Default false. */
   readonly keepGoing?: boolean;
   /** Fail instead of executing a step, but for those that read directories in place. Default false. */
   readonly failOnCacheMiss?: boolean;
+  /** Never open a snapshot, as one without the right to mount; fail instead. Default false. */
+  readonly confined?: boolean;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Where exports with destination "-" write. */
@@ -124,10 +131,11 @@ function createRun(
   const targets = new Map<string, readonly string[]>();
   const caches = new Map<string, readonly string[]>();
   const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
+  const emulation = watchEmulation(emit);
   const solver: Solver<Ref> = createSolver<Ref>({
     store: withEarlierRuns(openDiskStore(worker), earlierOf),
     clock: { now: options.now },
-    emit,
+    emit: emulation.emit,
     signal,
     // Snapshots are leased by this process until it ends; there is nothing to give back before.
     release: () => Promise.resolve(),
@@ -276,7 +284,13 @@ function createRun(
       const parts = partsOf(lowered);
       await readEarlier(requests);
       mayExecute = options.failOnCacheMiss !== true;
-      const outcomes = await solveGraph(mergeDefinitions(parts));
+      const graph = mergeDefinitions(parts);
+      const outcomes = await solveGraph(graph);
+      const emulated = emulation.warnings(
+        requests.map(({ name }) => name),
+        { targetsOf: id => targets.get(id) ?? [], rangeOf: id => rangeOfVertex(graph, id) },
+      );
+      for (const warning of emulated) emit({ type: "warning", ...warning });
       const failure = failureOf(outcomes);
       // What was refused did not run.
       if (!failure?.diagnostics.some(({ code }) => code === "cache-miss"))

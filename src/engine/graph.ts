@@ -111,6 +111,13 @@ function located(op: Op<Ref>, range: Range | undefined, statePath: string): Op<R
   };
 }
 
+/** Where a vertex comes from; undefined when that is not known, or when it is not in the graph. */
+export function rangeOfVertex(graph: Graph, digest: string): Range | undefined {
+  for (const vertex of graph.vertices.values())
+    if (vertex.digest === digest) return rangeOf(vertex.location, new Map());
+  return undefined;
+}
+
 function rangeOf(location: SourceLocation | undefined, sources: Map<SourceInfo, Source>): Range | undefined {
   const lines = location?.ranges.at(0);
   const last = location?.ranges.at(-1);
