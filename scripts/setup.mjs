@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { fetchForeignBusybox } from "./foreignbusybox.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes("--tests");
@@ -54,10 +55,21 @@ const needs = [
     present: () => onPath("skopeo"),
     packages: ["skopeo"],
   },
+  {
+    what: "QEMU's user mode",
+    why: "the tests run steps of other platforms with it",
+    forTests: true,
+    present: () => onPath("qemu-aarch64-static"),
+    packages: ["qemu-user-static"],
+  },
 ];
 
 checkNode();
 await installPackages(needs.filter(need => (forTests || !need.forTests) && !need.present()));
+if (forTests && process.platform === "linux") {
+  const problem = fetchForeignBusybox(root, say);
+  if (problem !== undefined) warn(`steps of other platforms are not tested: ${problem}`);
+}
 await installModules();
 await buildBundles();
 
