@@ -6,26 +6,24 @@ import {
   fchmodSync,
   fchownSync,
   futimesSync,
-  chmodSync,
   lchownSync,
   linkSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
   readdirSync,
-  rmSync,
   type Stats,
   symlinkSync,
-  unlinkSync,
   writeSync,
 } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
 import { decompressStream } from "./compression.ts";
+import { chmodEntry, type Directory, DirectoryTrail, locate } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
+import { removeEntry } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO } from "./mknod.ts";
-import { cleanPath, relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
+import { cleanPath } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { readTar, type TarEntry, type TarHeader } from "./tar.ts";
 import { parseWhiteout } from "./whiteout.ts";
@@ -79,7 +77,7 @@ export async function applyLayer(
       yield chunk;
     }
   }
-  const target = new Target(root, options, await loadXattrs(), await loadMakeNode());
+  using target = new Target(root, options, await loadXattrs(), await loadMakeNode());
   for await (const entry of readTar(counted())) {
     const paused = slicer.pause();
     if (paused !== undefined) await paused;
@@ -106,7 +104,24 @@ function ownerHint({ uid, gid }: TarHeader): string {
   return `owner ${uid}:${gid} may lie outside this user's range in /etc/subuid and /etc/subgid`;
 }
 
-class Target {
+/** Directories of the archive that are kept open. */
+const MAX_OPEN = 32;
+
+/** A directory of the tree and where it is: from the root, clean, without symlinks. */
+interface OpenDirectory {
+  readonly directory: Directory;
+  readonly path: string;
+}
+
+/** An entry: in a directory that is open, by its name. */
+interface Entry {
+  readonly directory: Directory;
+  readonly name: string;
+  /** From the root, as that of directories; "" is the root itself. */
+  readonly path: string;
+}
+
+class Target implements Disposable {
   readonly skipped: string[] = [];
   readonly #root: string;
   readonly #options: ApplyOptions;
@@ -114,12 +129,14 @@ class Target {
   readonly #makeNode: MakeNode;
   readonly #setsOwner = process.geteuid?.() === 0;
   readonly #me = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  /** Directories of the archive by where they were found on disk; an entry is valid until a path changes its kind. */
-  readonly #parents = new Map<string, string>();
-  /** Paths on disk that this archive wrote, and their parents: whiteouts only concern what was there before. */
+  /** Directories of the archive by their names there; an entry is valid until a path changes its kind. */
+  readonly #parents = new Map<string, OpenDirectory>();
+  /** Paths that this archive wrote, and their parents: whiteouts only concern what was there before. */
   readonly #written = new Set<string>();
   /** Directories get their time last: writing into them would change it. */
   readonly #directoryTimes = new Map<string, number>();
+  /** Whether a path may lead elsewhere than when its directory was opened. */
+  #stale = false;
 
   constructor(root: string, options: ApplyOptions, xattrs: Xattrs, makeNode: MakeNode) {
     this.#root = root;
@@ -129,52 +146,68 @@ class Target {
   }
 
   async add({ header, body }: TarEntry): Promise<void> {
+    if (this.#stale) this.#forget();
     const path = insidePath(header.name);
     const whiteout = this.#options.whiteouts === false ? undefined : parseWhiteout(path);
     if (whiteout !== undefined) {
       if (whiteout.kind === "delete") this.#whiteOut(whiteout.path);
-      else if (whiteout.kind === "opaque") this.#clear(this.#directory(whiteout.path, false));
+      else if (whiteout.kind === "opaque") {
+        const opened = this.#directory(whiteout.path, false);
+        if (opened !== undefined) this.#clear(opened);
+      }
       return;
     }
     if (path === "") {
-      if (header.type === "directory") this.#describeDirectory(this.#root, header);
+      const root = this.#directory("", false);
+      if (header.type === "directory" && root !== undefined)
+        this.#describeDirectory({ ...root, name: "" }, header);
       return;
     }
     const slash = path.lastIndexOf("/");
     const parent = this.#directory(slash < 0 ? "" : path.slice(0, slash), true);
-    const target = under(parent, path.slice(slash + 1));
-    const existing = lstatSync(target, { throwIfNoEntry: false });
+    if (parent === undefined) throw new Error("BUG: a parent was not made");
+    const target = entryIn(parent, path.slice(slash + 1));
+    const existing = target.directory.stat(target.name);
     if (header.type === "directory") {
       this.#makeDirectory(target, existing, header);
     } else {
-      const source = header.type === "hardlink" ? this.#linkSource(header) : undefined;
+      using source = header.type === "hardlink" ? this.#linkSource(header) : undefined;
       // A link to itself, as some tools write, is what is there already.
-      if (source === target) return;
+      if (source?.path === target.path) return;
       if (existing !== undefined) this.#remove(target, existing);
       await this.#create(target, header, body, source);
     }
-    this.#markWritten(target);
+    this.#markWritten(target.path);
   }
 
   finish(): void {
-    for (const [path, mtime] of this.#directoryTimes) lutimesSync(path, mtime, mtime);
+    this.#forget();
+    for (const [path, mtime] of this.#directoryTimes) {
+      const slash = path.lastIndexOf("/");
+      const parent = this.#directory(path.slice(0, Math.max(0, slash)), false);
+      if (parent !== undefined) lutimesSync(parent.directory.at(path.slice(slash + 1)), mtime, mtime);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#forget();
   }
 
   async #create(
-    target: string,
+    entry: Entry,
     header: TarHeader,
     body: AsyncIterable<Buffer>,
-    source: string | undefined,
+    source: Entry | undefined,
   ): Promise<void> {
+    const target = entry.directory.at(entry.name);
     switch (header.type) {
       case "file":
         return this.#writeFile(target, header, body);
       case "hardlink":
-        if (source !== undefined) linkSync(source, target);
+        if (source !== undefined) linkSync(source.directory.at(source.name), target);
         return;
       case "symlink":
         symlinkSync(header.linkname, target);
-        this.#parents.clear();
         this.#describe(target, header);
         return;
       case "char":
@@ -227,25 +260,26 @@ class Target {
     }
   }
 
-  #makeDirectory(target: string, existing: Stats | undefined, header: TarHeader): void {
-    if (existing !== undefined && !existing.isDirectory()) this.#remove(target, existing);
-    if (existing?.isDirectory() !== true) mkdirSync(target, 0o700);
-    else this.#dropXattrs(target, header);
-    this.#describeDirectory(target, header);
+  #makeDirectory(entry: Entry, existing: Stats | undefined, header: TarHeader): void {
+    if (existing !== undefined && !existing.isDirectory()) this.#remove(entry, existing);
+    if (existing?.isDirectory() !== true) mkdirSync(entry.directory.at(entry.name), 0o700);
+    else this.#dropXattrs(entry.directory.at(entry.name), header);
+    this.#describeDirectory(entry, header);
   }
 
-  #describeDirectory(target: string, header: TarHeader): void {
+  #describeDirectory({ directory, name, path }: Entry, header: TarHeader): void {
+    const target = directory.at(name);
     const { uid, gid } = this.#ownerOf(header);
     if (this.#setsOwner) lchownSync(target, uid, gid);
-    chmodSync(target, header.mode);
+    chmodEntry(target, header.mode);
     this.#setXattrs(target, header);
-    this.#directoryTimes.set(target, this.#timeOf(header));
+    this.#directoryTimes.set(path, this.#timeOf(header));
   }
 
   #describe(target: string, header: TarHeader): void {
     const { uid, gid } = this.#ownerOf(header);
     if (this.#setsOwner) lchownSync(target, uid, gid);
-    if (header.type !== "symlink") chmodSync(target, header.mode);
+    if (header.type !== "symlink") chmodEntry(target, header.mode);
     this.#setXattrs(target, header);
     const mtime = this.#timeOf(header);
     lutimesSync(target, mtime, mtime);
@@ -282,91 +316,159 @@ class Target {
     if (this.skipped.length < MAX_SKIPPED) this.skipped.push(what);
   }
 
-  /** The place on disk of a directory of the archive, symlinks resolved inside the root, made when missing. */
-  #directory(path: string, create: boolean): string {
-    if (path === "") return this.#root;
+  /** A directory of the archive, symlinks resolved inside the root; made when missing, or undefined. */
+  #directory(path: string, create: boolean): OpenDirectory | undefined {
     const known = this.#parents.get(path);
     if (known !== undefined) return known;
-    const resolved = resolveInRoot(this.#root, path, { followLast: true });
-    const stats = lstatSync(resolved, { throwIfNoEntry: false });
-    if (stats === undefined) {
-      if (!create) return resolved;
-      let at = this.#root;
-      for (const part of relativeToRoot(this.#root, resolved).split("/")) {
-        at = under(at, part);
-        if (lstatSync(at, { throwIfNoEntry: false }) !== undefined) continue;
-        mkdirSync(at, 0o755);
-        chmodSync(at, 0o755);
-        this.#markWritten(at);
-      }
-    } else if (!stats.isDirectory()) {
-      throw new BakeError(
-        "content-corrupt",
-        `the archive has entries below "${path}", which is not a directory`,
-      );
+    const inner = this.#inner(path) ?? this.#resolve(path, create);
+    if (inner === undefined) return undefined;
+    const [oldest] = this.#parents;
+    if (oldest !== undefined && this.#parents.size >= MAX_OPEN) {
+      this.#parents.delete(oldest[0]);
+      oldest[1].directory[Symbol.dispose]();
     }
-    this.#parents.set(path, resolved);
-    return resolved;
+    this.#parents.set(path, inner);
+    return inner;
   }
 
-  #linkSource(header: TarHeader): string {
+  /** The short way: a directory in one that is open. */
+  #inner(path: string): OpenDirectory | undefined {
+    const slash = path.lastIndexOf("/");
+    const name = path.slice(slash + 1);
+    const outer = this.#parents.get(path.slice(0, Math.max(0, slash)));
+    if (outer === undefined || name === "" || outer.directory.stat(name)?.isDirectory() !== true)
+      return undefined;
+    const entry = entryIn(outer, name);
+    return { directory: entry.directory.enter(name), path: entry.path };
+  }
+
+  #resolve(path: string, create: boolean): OpenDirectory | undefined {
+    const place = locate(this.#root, path, { followLast: true });
+    let opened: OpenDirectory | undefined = place;
+    try {
+      for (const name of place.names) {
+        const entry = entryIn(opened, name);
+        const stats = entry.directory.stat(name);
+        if (stats === undefined) {
+          if (!create) return undefined;
+          mkdirSync(entry.directory.at(name), 0o755);
+          chmodEntry(entry.directory.at(name), 0o755);
+          this.#markWritten(entry.path);
+        } else if (!stats.isDirectory()) {
+          throw new BakeError(
+            "content-corrupt",
+            `the archive has entries below "${path}", which is not a directory`,
+          );
+        }
+        const inner = entry.directory.enter(name);
+        opened.directory[Symbol.dispose]();
+        opened = { directory: inner, path: entry.path };
+      }
+      const found = opened;
+      opened = undefined;
+      return found;
+    } finally {
+      opened?.directory[Symbol.dispose]();
+    }
+  }
+
+  /** Closes what is open: a path may lead elsewhere now. */
+  #forget(): void {
+    for (const { directory } of this.#parents.values()) directory[Symbol.dispose]();
+    this.#parents.clear();
+    this.#stale = false;
+  }
+
+  /** What a hard link points to, in a directory of its own: others may be closed before it is used. */
+  #linkSource(header: TarHeader): (Entry & Disposable) | undefined {
     const path = insidePath(header.linkname);
     const slash = path.lastIndexOf("/");
-    const parent = this.#directory(slash < 0 ? "" : path.slice(0, slash), false);
-    const source = under(parent, path.slice(slash + 1));
-    const stats = lstatSync(source, { throwIfNoEntry: false });
-    if (path === "" || stats === undefined || stats.isDirectory()) {
-      throw new BakeError(
-        "content-corrupt",
-        `the archive links "${header.name}" to "${header.linkname}", which ${stats === undefined ? "does not exist" : "is a directory"}`,
-      );
+    const place = locate(this.#root, path.slice(0, Math.max(0, slash)), { followLast: true });
+    try {
+      using trail = new DirectoryTrail();
+      const parent = trail.enter(place.directory, place.names, () => {
+        throw noLinkSource(header, "does not exist");
+      });
+      const name = path.slice(slash + 1);
+      const stats = path === "" ? undefined : parent.stat(name);
+      if (path === "" || stats?.isDirectory() === true) throw noLinkSource(header, "is a directory");
+      if (stats === undefined) throw noLinkSource(header, "does not exist");
+      const directory = parent.enter("");
+      const where = [place.path, ...place.names].filter(part => part !== "").join("/");
+      return {
+        ...entryIn({ directory, path: where }, name),
+        [Symbol.dispose]: () => directory[Symbol.dispose](),
+      };
+    } finally {
+      place[Symbol.dispose]();
     }
-    return source;
   }
 
   #whiteOut(path: string): void {
     const slash = path.lastIndexOf("/");
-    const target = under(
-      this.#directory(slash < 0 ? "" : path.slice(0, slash), false),
-      path.slice(slash + 1),
-    );
-    const existing = statBelow(target);
+    const parent = this.#directoryOrNothing(slash < 0 ? "" : path.slice(0, slash));
+    if (parent === undefined) return;
+    const target = entryIn(parent, path.slice(slash + 1));
+    const existing = target.directory.stat(target.name);
     if (existing === undefined) return;
-    if (!this.#written.has(target)) this.#remove(target, existing);
-    else if (existing.isDirectory()) this.#clear(target);
+    if (!this.#written.has(target.path)) this.#remove(target, existing);
+    else if (existing.isDirectory()) this.#clearEntry(target);
+  }
+
+  /** Removals below what is no directory concern nothing. */
+  #directoryOrNothing(path: string): OpenDirectory | undefined {
+    try {
+      return this.#directory(path, false);
+    } catch (thrown) {
+      if (thrown instanceof BakeError && thrown.code === "content-corrupt") return undefined;
+      throw thrown;
+    }
   }
 
   /** Removes what a directory held before this archive. */
-  #clear(directory: string): void {
-    if (statBelow(directory)?.isDirectory() !== true) return;
-    for (const name of readdirSync(directory)) {
-      const path = under(directory, name);
-      const stats = lstatSync(path);
-      if (!this.#written.has(path)) this.#remove(path, stats);
-      else if (stats.isDirectory()) this.#clear(path);
+  #clear(opened: OpenDirectory): void {
+    // Removing may close what others have opened.
+    using directory = opened.directory.enter("");
+    for (const name of readdirSync(directory.at(""))) {
+      const entry = entryIn({ directory, path: opened.path }, name);
+      const stats = directory.stat(name);
+      if (stats === undefined) continue;
+      if (!this.#written.has(entry.path)) this.#remove(entry, stats);
+      else if (stats.isDirectory()) this.#clearEntry(entry);
     }
   }
 
-  #remove(path: string, stats: Stats): void {
-    if (!stats.isDirectory()) {
-      if (stats.isSymbolicLink()) this.#parents.clear();
-      unlinkSync(path);
-      return;
-    }
-    rmSync(path, { recursive: true });
-    this.#parents.clear();
-    for (const known of this.#directoryTimes.keys())
-      if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
+  #clearEntry({ directory, name, path }: Entry): void {
+    using inner = directory.enter(name);
+    this.#clear({ directory: inner, path });
+  }
+
+  /** The entry's own directory stays open: it may be among those that are forgotten. */
+  #remove({ directory, name, path }: Entry, stats: Stats): void {
+    removeEntry(directory, name);
+    if (stats.isDirectory()) {
+      for (const known of this.#directoryTimes.keys())
+        if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
+      this.#stale = true;
+    } else if (stats.isSymbolicLink()) this.#stale = true;
   }
 
   #markWritten(path: string): void {
     for (
       let at = path;
-      at.length > this.#root.length && !this.#written.has(at);
-      at = at.slice(0, at.lastIndexOf("/"))
+      at !== "" && !this.#written.has(at);
+      at = at.slice(0, Math.max(0, at.lastIndexOf("/")))
     )
       this.#written.add(at);
   }
+}
+
+function entryIn({ directory, path }: OpenDirectory, name: string): Entry {
+  return { directory, name, path: path === "" ? name : `${path}/${name}` };
+}
+
+function noLinkSource({ name, linkname }: TarHeader, why: string): BakeError {
+  return new BakeError("content-corrupt", `the archive links "${name}" to "${linkname}", which ${why}`);
 }
 
 /** An archive's name as a path relative to the root. Absolute names count from the root; leaving it is refused. */
@@ -380,13 +482,4 @@ function insidePath(name: string): string {
   }
   if (name.includes("\0")) throw new BakeError("content-corrupt", "the archive has a name with a zero byte");
   return cleanPath(name);
-}
-
-function statBelow(path: string): Stats | undefined {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false });
-  } catch (thrown) {
-    if (errnoOf(thrown) === "ENOTDIR") return undefined;
-    throw thrown;
-  }
 }

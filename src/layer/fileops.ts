@@ -1,22 +1,24 @@
 // Single changes inside a tree: directories, files, symlinks, removals (LLB's mkdir, mkfile, symlink and rm actions).
-// Paths are resolved inside the root, so no symlink leads out of it.
+// Everything is done through open directories, so no symlink leads out of the tree, even one that appears meanwhile.
 import {
-  chmodSync,
-  constants,
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
   lchownSync,
   lstatSync,
   mkdirSync,
   openSync,
-  rmSync,
+  readdirSync,
+  rmdirSync,
   symlinkSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
+import { chmodEntry, type Directory, DirectoryTrail, locate, type Place } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
-import { cleanPath, relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
+import { cleanPath, relativeToRoot, under } from "./rootpath.ts";
 import { matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { createTreeView } from "./view.ts";
@@ -47,16 +49,19 @@ export async function mkdirAt({
   timestampNs,
 }: PlaceOptions & { readonly mode: number; readonly makeParents: boolean }): Promise<void> {
   const setTimes = await loadSetTimes();
-  const target = resolveInRoot(root, path, { followLast: true });
   try {
+    using place = locate(root, path, { followLast: true });
+    const details = { mode: mode & 0o777, owner, timestampNs };
     if (makeParents) {
-      makeDirectories(root, target, { mode: mode & 0o777, owner, timestampNs }, setTimes);
+      using trail = new DirectoryTrail();
+      openMaking(place, trail, details);
+      setTimesOf(trail, timestampNs, setTimes);
       return;
     }
+    const target = entryOf(place);
     if (lstatSync(target, { throwIfNoEntry: false })?.isDirectory() === true) return;
-    mkdirSync(target, { mode: mode & 0o777 });
-    chmodSync(target, mode & 0o777);
-    finish(target, owner, timestampNs, setTimes);
+    makeDirectory(target, details);
+    finish(target, undefined, timestampNs, setTimes);
   } catch (thrown) {
     throw fileFailure("make directory", path, thrown);
   }
@@ -72,13 +77,17 @@ export async function mkfileAt({
   timestampNs,
 }: PlaceOptions & { readonly mode: number; readonly data: Uint8Array }): Promise<void> {
   const setTimes = await loadSetTimes();
-  const target = resolveInRoot(root, path, { followLast: true });
   try {
-    const fd = openSync(
-      target,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW,
-      mode & 0o777,
-    );
+    using place = locate(root, path, { followLast: true });
+    const target = entryOf(place);
+    // A fifo that nobody reads must not hold up the build.
+    const flags =
+      constants.O_WRONLY |
+      constants.O_CREAT |
+      constants.O_TRUNC |
+      constants.O_NOFOLLOW |
+      constants.O_NONBLOCK;
+    const fd = openSync(target, flags, mode & 0o777);
     try {
       for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
       if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
@@ -101,10 +110,10 @@ export async function symlinkAt({
   timestampNs,
 }: PlaceOptions & { readonly target: string }): Promise<void> {
   const setTimes = await loadSetTimes();
-  const place = resolveInRoot(root, path, { followLast: false });
   try {
-    symlinkSync(target, place);
-    finish(place, owner, timestampNs, setTimes);
+    using place = locate(root, path, { followLast: false });
+    symlinkSync(target, entryOf(place));
+    finish(entryOf(place), owner, timestampNs, setTimes);
   } catch (thrown) {
     throw fileFailure("make symlink", path, thrown);
   }
@@ -135,10 +144,14 @@ export async function removeAt({
   for (const match of matches) {
     if (cleanPath(match) === "")
       throw new BakeError("file-operation", `cannot remove "${path}": it is the root`);
-    const target = resolveInRoot(root, match, { followLast: false });
     try {
-      if (!allowNotFound && !exists(target)) throw missing(path);
-      rmSync(target, { recursive: true, force: true });
+      using place = locate(root, match, { followLast: false });
+      const [name] = place.names;
+      if (name === undefined)
+        throw new BakeError("file-operation", `cannot remove "${path}": it is the root`);
+      const gone = place.names.length > 1 || place.directory.stat(name) === undefined;
+      if (gone && !allowNotFound) throw missing(path);
+      if (!gone) removeEntry(place.directory, name);
     } catch (thrown) {
       throw fileFailure("remove", path, thrown);
     }
@@ -150,24 +163,45 @@ function missing(path: string): BakeError {
   return new BakeError("file-operation", `cannot remove "${path}": no such file or directory`);
 }
 
-function exists(target: string): boolean {
-  try {
-    return lstatSync(target, { throwIfNoEntry: false }) !== undefined;
-  } catch (thrown) {
-    if (errnoOf(thrown) === "ENOTDIR") return false;
-    throw thrown;
+/** Removes an entry with everything below it. Absence is success, a symlink is not followed. */
+export function removeEntry(directory: Directory, name: string): void {
+  for (;;) {
+    try {
+      if (directory.stat(name)?.isDirectory() === true) {
+        emptyDirectory(directory, name);
+        rmdirSync(directory.at(name));
+      } else unlinkSync(directory.at(name));
+      return;
+    } catch (thrown) {
+      const code = errnoOf(thrown);
+      if (code === "ENOENT") return;
+      // Others fill it, or make another thing of it, while it is removed.
+      if (code !== "EISDIR" && code !== "ENOTDIR" && code !== "ELOOP" && code !== "ENOTEMPTY") throw thrown;
+    }
   }
+}
+
+function emptyDirectory(directory: Directory, name: string): void {
+  using inner = directory.enter(name);
+  for (const child of readdirSync(inner.at(""))) removeEntry(inner, child);
+}
+
+/** Of directories that are made. */
+export interface DirectoryDetails {
+  readonly mode: number;
+  readonly owner: Owner | undefined;
+}
+
+/** Opens the directory at a place, making it and its missing parents, all alike; the trail knows which. */
+export function openMaking(place: Place, trail: DirectoryTrail, details: DirectoryDetails): Directory {
+  return trail.enter(place.directory, place.names, path => makeDirectory(path, details));
 }
 
 /** Makes a directory and its missing parents, all alike; `target` is inside `root` and resolved. Gives those made. */
 export function makeDirectories(
   root: string,
   target: string,
-  {
-    mode,
-    owner,
-    timestampNs,
-  }: { readonly mode: number; readonly owner: Owner | undefined; readonly timestampNs: bigint | undefined },
+  { timestampNs, ...details }: DirectoryDetails & { readonly timestampNs: bigint | undefined },
   setTimes: SetTimes,
 ): readonly string[] {
   const made: string[] = [];
@@ -176,9 +210,7 @@ export function makeDirectories(
     at = under(at, part);
     const stats = lstatSync(at, { throwIfNoEntry: false });
     if (stats === undefined) {
-      mkdirSync(at, { mode });
-      chmodSync(at, mode);
-      if (owner !== undefined) lchownSync(at, owner.uid, owner.gid);
+      makeDirectory(at, details);
       made.push(at);
     } else if (!stats.isDirectory()) {
       throw Object.assign(new Error(`"${relativeToRoot(root, at)}" is not a directory`), { code: "ENOTDIR" });
@@ -188,6 +220,33 @@ export function makeDirectories(
   if (timestampNs !== undefined)
     for (const path of made.toReversed()) setTimes(path, timestampNs, timestampNs);
   return made;
+}
+
+function makeDirectory(path: string, { mode, owner }: DirectoryDetails): void {
+  mkdirSync(path, { mode });
+  chmodEntry(path, mode);
+  if (owner !== undefined) lchownSync(path, owner.uid, owner.gid);
+}
+
+/** Sets the times of what was made, innermost first: making a child touches its parent. */
+export function setTimesOf(
+  { made }: DirectoryTrail,
+  timestampNs: bigint | undefined,
+  setTimes: SetTimes,
+): void {
+  if (timestampNs === undefined) return;
+  for (const { parent, name } of made.toReversed()) setTimes(parent.at(name), timestampNs, timestampNs);
+}
+
+/** The path of the entry at a place whose parent is there. */
+function entryOf({ directory, names }: Place): string {
+  const [name = "", ...below] = names;
+  // Nothing may be named through what is no open directory: it could become a symlink.
+  if (below.length > 0) {
+    const code = directory.stat(name) === undefined ? "ENOENT" : "ENOTDIR";
+    throw Object.assign(new Error(`"${name}" is not a directory`), { code });
+  }
+  return directory.at(name);
 }
 
 function finish(
