@@ -1,9 +1,10 @@
 // What the last runs did, for `bake explain`: one small file per definition and target, replaced whole by each run. Only
 // names and reasons that were shown are kept; a record that cannot be read or written is one that does not exist.
 import { isObject } from "../content/journal.ts";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { isDigest } from "../oci/digest.ts";
 import type { StepVerdict, Verdict } from "../solver/verdict.ts";
@@ -35,7 +36,7 @@ export interface RunHistory {
 /** How many runs are remembered; the oldest go first. */
 const MAX_RUNS = 500;
 
-export function openRunHistory(root: StateRoot): RunHistory {
+export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): RunHistory {
   const folder = join(root.path, "runs");
   const pathOf = (definition: string, target: string): string =>
     join(
@@ -54,7 +55,7 @@ export function openRunHistory(root: StateRoot): RunHistory {
     },
     async write(definition, record) {
       const path = pathOf(definition, record.target);
-      const draft = `${path}.${randomBytes(6).toString("hex")}`;
+      const draft = owner.newPath("temp");
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 });
         await writeFile(draft, JSON.stringify({ definition, ...record }));

@@ -91,7 +91,10 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
       await using run = createRun(await worker(), options, context);
       return await run.open(requests, name, place);
     },
-    lastRun: async (definition, name) => openRunHistory((await worker()).root).read(definition, name),
+    lastRun: async (definition, name) => {
+      const { root, owner } = await worker();
+      return await openRunHistory(root, owner).read(definition, name);
+    },
     call: async (calls, requests, context) => {
       await using run = createRun(await worker(), options, context);
       return await callFrontends(calls, requests, run.host, context.signal);
@@ -121,7 +124,7 @@ function createRun(
   options: EmbeddedOptions,
   { session, emit, signal, definition }: SolveContext,
 ): Run {
-  const history = openRunHistory(worker.root);
+  const history = openRunHistory(worker.root, worker.owner);
   const earlier = new Map<string, RunRecord>();
   const earlierOf: EarlierOf = vertex =>
     definition === undefined

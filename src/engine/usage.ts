@@ -118,13 +118,13 @@ const plain = { parent: undefined, description: "", blobs: [] } as const;
 
 /** Which targets use each thing, by kind and id. What a result builds upon is used with it. */
 async function usesOf(
-  { root }: UsageParts,
+  { root, owner }: UsageParts,
   found: readonly Found[],
   outputs: ReadonlyMap<string, readonly string[]>,
 ): Promise<ReadonlyMap<string, readonly TargetUse[]>> {
   const parents = new Map(found.map(({ kind, id, parent }) => [`${kind} ${id}`, parent]));
   const uses = new Map<string, Map<string, TargetUse>>();
-  for (const { target, definition, steps, caches } of await openRunHistory(root).list()) {
+  for (const { target, definition, steps, caches } of await openRunHistory(root, owner).list()) {
     const use = { target, file: fileOf(definition) };
     const key = `${use.target}\0${use.file}`;
     const add = (thing: string): boolean => {

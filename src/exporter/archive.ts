@@ -66,7 +66,7 @@ async function stageArchive(
     });
   }
   await (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
-  const staged = await stageBeside(dest);
+  const staged = await stageBeside(dest, deps.owner);
   try {
     if (asTar) await writeTar(createWriteStream(staged.path), entries, deps.blobs, context.signal, true);
     else await writeFolder(staged.path, entries, deps.blobs, context.signal);

@@ -4,6 +4,7 @@ import { mkdir, rename } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { packTree } from "../layer/pack.ts";
@@ -29,6 +30,7 @@ import {
 } from "./staging.ts";
 
 export interface FileExportDeps {
+  readonly owner: Pick<Owner, "noteOutside">;
   readonly snapshots: Snapshotter;
 }
 
@@ -47,7 +49,7 @@ async function stageLocal(
   if (dest === "-")
     throw new BakeError("usage", "output type=local cannot go to standard output", { hint: "use type=tar" });
   await expectFolderDestination(dest, request.type);
-  const staged = await stageBeside(dest);
+  const staged = await stageBeside(dest, deps.owner);
   try {
     await mkdir(staged.path, { mode: 0o755 });
     for (const { image, prefix } of platformFolders(request, input)) {
@@ -113,7 +115,7 @@ async function stageTar(
     });
   }
   await expectFileDestination(dest, request.type);
-  const staged = await stageBeside(dest);
+  const staged = await stageBeside(dest, deps.owner);
   try {
     await write(createWriteStream(staged.path), true);
   } catch (error) {

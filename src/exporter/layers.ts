@@ -1,6 +1,7 @@
 // Turns a ref into layer blobs: one per snapshot of its chain, packed once and remembered.
 import { BakeError } from "../diagnostic/error.ts";
 import type { BlobStore } from "../content/blob.ts";
+import type { Owner } from "../content/lease.ts";
 import { type Compression, compressionOf, compressStream, layerMediaType } from "../layer/compression.ts";
 import { packLayer } from "../layer/pack.ts";
 import { createDigester } from "../oci/digest.ts";
@@ -10,6 +11,7 @@ import type { SnapshotId, Snapshotter } from "../snapshot/snapshotter.ts";
 import type { ExportContext } from "./exporter.ts";
 
 export interface LayerDeps {
+  readonly owner: Pick<Owner, "noteOutside">;
   readonly snapshots: Snapshotter;
   readonly blobs: BlobStore;
   readonly layerBlobs: LayerBlobs;

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { constants, type Dirent } from "node:fs";
 import { access, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportReport, StagedExport } from "./exporter.ts";
 
@@ -10,8 +11,11 @@ export interface StagingPath extends AsyncDisposable {
   readonly path: string;
 }
 
-/** A name beside `dest` (same file system, so rename is atomic). Creates missing parents. Disposing removes what is left. */
-export async function stageBeside(dest: string): Promise<StagingPath> {
+/**
+ * A name beside `dest` (same file system, so rename is atomic). Creates missing parents. Disposing removes what is left;
+ * if this process is killed, the next one does.
+ */
+export async function stageBeside(dest: string, owner: Pick<Owner, "noteOutside">): Promise<StagingPath> {
   const parent = path.dirname(dest);
   try {
     await mkdir(parent, { recursive: true });
@@ -22,6 +26,7 @@ export async function stageBeside(dest: string): Promise<StagingPath> {
     });
   }
   const staged = path.join(parent, `.${path.basename(dest)}.llbake-${randomBytes(6).toString("hex")}`);
+  owner.noteOutside(staged);
   return {
     path: staged,
     [Symbol.asyncDispose]: () => rm(staged, { recursive: true, force: true }),

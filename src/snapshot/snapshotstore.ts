@@ -68,7 +68,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
   const folder = (id: SnapshotId): string => join(root.snapshots, id);
 
   owner.onDispose(async () => {
-    if (dirty) await syncToDisk(root, boot);
+    if (dirty) await syncToDisk(root, boot, owner.newPath("temp"));
   });
 
   const readMeta = async (id: SnapshotId): Promise<SnapshotMeta | undefined> => {
@@ -273,10 +273,10 @@ function syncRecord(root: StateRoot, boot: string): string {
   return join(root.facts, `synced-${boot}`);
 }
 
-async function syncToDisk(root: StateRoot, boot: string): Promise<void> {
+async function syncToDisk(root: StateRoot, boot: string, draft: string): Promise<void> {
   const now = String(process.hrtime.bigint());
   const libc = await loadLibc();
-  const record = await open(`${syncRecord(root, boot)}.${process.pid}`, "w");
+  const record = await open(draft, "w");
   try {
     await libc.syncfs(record.fd);
     await record.writeFile(now);
@@ -284,7 +284,7 @@ async function syncToDisk(root: StateRoot, boot: string): Promise<void> {
   } finally {
     await record.close();
   }
-  await rename(`${syncRecord(root, boot)}.${process.pid}`, syncRecord(root, boot));
+  await rename(draft, syncRecord(root, boot));
 }
 
 /** For a snapshot of an earlier boot: whether a flush came after it. */

@@ -4,6 +4,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
+import { OWNER_VARIABLE } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Session } from "../session/session.ts";
@@ -118,7 +119,8 @@ async function accessOf(
     knownHosts = owner.newPath("temp");
     await writeFile(knownHosts, source.knownHosts, { mode: 0o600 });
   }
-  return { signal, environment: session.environment, access: { userConfig: true, header, knownHosts } };
+  const environment = { ...session.environment, [OWNER_VARIABLE]: owner.path };
+  return { signal, environment, access: { userConfig: true, header, knownHosts } };
 }
 
 /** A secret for this host comes before one for any; a whole header before a token (BuildKit, source/git). */

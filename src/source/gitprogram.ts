@@ -1,6 +1,7 @@
 // The `git` program: run with an environment that makes results the same on every machine, and its failures told in
 // the user's terms. Never asks on the terminal; ends with its helpers when the signal aborts.
 import { spawn } from "node:child_process";
+import { OWNER_VARIABLE } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 
 export interface GitOptions {
@@ -126,6 +127,8 @@ function environmentOf({ environment = {}, access, indexFile }: GitOptions): Rec
   const pass = (names: readonly string[]): void => {
     for (const name of names) if (environment[name] !== undefined) env[name] = environment[name];
   };
+  // It and its helpers are found by this when this process has been killed.
+  pass([OWNER_VARIABLE]);
   if (access !== undefined) {
     pass(ACCESS_VARIABLES);
     const hosts = access.knownHosts === undefined ? "" : ` -o UserKnownHostsFile=${access.knownHosts}`;

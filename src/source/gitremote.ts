@@ -1,9 +1,10 @@
 // Git remotes: which commit a branch or tag is now, and a bare repository per remote in the state directory that
 // keeps what was fetched, so that the next commit costs its difference only.
 import { createHash } from "node:crypto";
-import { access, mkdir, rm } from "node:fs/promises";
+import { access, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withLock } from "../content/lock.ts";
+import { sweepDeadOwners } from "../content/sweep.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
@@ -100,7 +101,10 @@ export async function withRepository<T>(
   const name = createHash("sha256").update(`${format} ${remote}`).digest("hex").slice(0, 40);
   const gitDir = join(root.path, "git", name);
   const { signal, environment } = options;
-  return withLock(root, `git ${name}`, signal, async () => {
+  let waited = false;
+  const use = async (): Promise<T> => {
+    // What a process that was killed meanwhile has started may still be at it.
+    if (waited) await sweepDeadOwners(root);
     if (!(await exists(join(gitDir, "HEAD")))) {
       await mkdir(gitDir, { recursive: true, mode: 0o700 });
       await git(["init", "--quiet", "--bare", `--object-format=${format}`, gitDir], remote, {
@@ -108,11 +112,19 @@ export async function withRepository<T>(
         environment,
       });
     }
-    // Left by a process that was killed; whoever holds the lock is alone here.
-    for (const file of ["shallow.lock", "config.lock", "packed-refs.lock"])
-      await rm(join(gitDir, file), { force: true });
-    return fn(gitDir);
-  });
+    await removeLeftovers(gitDir);
+    return await fn(gitDir);
+  };
+  return withLock(root, `git ${name}`, signal, use, { onWait: () => (waited = true) });
+}
+
+/** Locks and drafts of a git that was killed; whoever holds our lock is alone here. */
+async function removeLeftovers(gitDir: string): Promise<void> {
+  for (const file of ["shallow.lock", "config.lock", "packed-refs.lock"])
+    await rm(join(gitDir, file), { force: true });
+  for (const folder of ["objects", "objects/pack"])
+    for (const name of await readdir(join(gitDir, folder)).catch(() => []))
+      if (name.startsWith("tmp_")) await rm(join(gitDir, folder, name), { recursive: true, force: true });
 }
 
 /**

@@ -1,6 +1,7 @@
 // Directories in memory for what must never reach a disk (secrets): a tmpfs mounted under the owner's folder, so that
 // the sweep of dead owners takes it away too.
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { loadLibc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
@@ -18,9 +19,11 @@ export async function openMemoryDirectory(
   try {
     libc.mount("tmpfs", target, "tmpfs", MS_NOSUID_NODEV_NOEXEC, "mode=0700,size=16m");
   } catch {
-    // Without the right to mount, the machine's shared memory serves; it is not swept after a kill.
+    // Without the right to mount, the machine's shared memory serves.
     await rm(target, { recursive: true });
-    const directory = await mkdtemp(path.join("/dev/shm", "llbake-"));
+    const directory = path.join("/dev/shm", `llbake-${randomBytes(12).toString("hex")}`);
+    owner.noteOutside(directory);
+    await mkdir(directory, { mode: 0o700 });
     return { path: directory, [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
   }
   return {

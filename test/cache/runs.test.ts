@@ -21,8 +21,8 @@ const run: RunRecord = {
 };
 
 test("a run is remembered by definition and target, the newest of each", async t => {
-  const { root } = await openStateDir(t);
-  const history = openRunHistory(root);
+  const { root, owner } = await openStateDir(t);
+  const history = openRunHistory(root, owner);
   assert.equal(await history.read("bake.hcl", "app"), undefined);
   await history.write("bake.hcl", { ...run, succeeded: false });
   await history.write("bake.hcl", run);
@@ -33,8 +33,8 @@ test("a run is remembered by definition and target, the newest of each", async t
 });
 
 test("a damaged record is one that does not exist, and is replaced", async t => {
-  const { root } = await openStateDir(t);
-  const history = openRunHistory(root);
+  const { root, owner } = await openStateDir(t);
+  const history = openRunHistory(root, owner);
   await history.write("bake.hcl", run);
   const [name = ""] = readdirSync(join(root.path, "runs"));
   for (const text of [
@@ -51,9 +51,9 @@ test("a damaged record is one that does not exist, and is replaced", async t => 
 });
 
 test("a history that cannot be written fails nothing", async t => {
-  const { root } = await openStateDir(t);
+  const { root, owner } = await openStateDir(t);
   writeFileSync(join(root.path, "runs"), "not a folder");
-  const history = openRunHistory(root);
+  const history = openRunHistory(root, owner);
   await history.write("bake.hcl", run);
   assert.equal(await history.read("bake.hcl", "app"), undefined);
 });
