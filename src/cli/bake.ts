@@ -6,7 +6,9 @@ import { chooseProgressMode } from "../progress/choose.ts";
 import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
-import { enterNamespaceIfOutside } from "./namespace.ts";
+import { rootPath } from "./engine.ts";
+import { takeRights } from "./rights.ts";
+import { formOfRun } from "./runform.ts";
 
 /** Gives the exit code. @throws BakeError */
 export async function runBake(
@@ -41,7 +43,8 @@ export async function runBake(
     environment.stdout.write(printBake(resolved));
     return exitCodes.ok;
   }
-  await enterNamespaceIfOutside(environment);
+  const { readsOnce } = formOfRun(environment.argv);
+  if (readsOnce || flags.watch === true) await takeRights(environment, rootPath(flags, environment));
   if (flags.onError !== undefined) (await import("./keptshell.ts")).expectOnError(flags);
   if (flags.watch === true) {
     const { runWatch } = await import("./watchrun.ts");

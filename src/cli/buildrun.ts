@@ -6,17 +6,19 @@ import { type BuildPlan, requestsFromTargets } from "../build/requests.ts";
 import { exitCodes } from "../diagnostic/codes.ts";
 import type { Engine } from "../engine/engine.ts";
 import { chooseProgressMode, createRenderer, type ProgressMode } from "../progress/choose.ts";
-import { isTerminal } from "../progress/renderer.ts";
+import { createDeferredRenderer } from "../progress/deferred.ts";
+import { isTerminal, type Renderer } from "../progress/renderer.ts";
 import type { KeptStep } from "../session/session.ts";
 import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { type Definition, loadDefinition } from "./definition.ts";
 import { hostPlatform } from "./hostplatform.ts";
-import { createEngine } from "./engine.ts";
+import { createEngine, rootPath } from "./engine.ts";
 import { definitionName } from "./history.ts";
 import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
+import { withRights } from "./rights.ts";
 
 /** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
 export async function runBuild(
@@ -28,8 +30,20 @@ export async function runBuild(
   const definition = await loadDefinition(names, flags, { environment, signal });
   await allowDefinition(definition, { environment, flags, mode, signal });
   const plan = planFromDefinition(definition, environment);
-  await using engine = await createEngine(flags, environment);
-  return await runPlan(plan, definition, { engine, flags, environment, mode, signal });
+  const root = rootPath(flags, environment);
+  return await withRights(
+    { environment, rootPath: root, canTry: canBuildTwice(plan, flags), signal },
+    async ({ confined, signal }) => {
+      await using engine = await createEngine(flags, environment, { confined });
+      return await runPlan(plan, definition, { engine, flags, environment, mode, confined, signal });
+    },
+  );
+}
+
+/** Whether nothing is lost when a build that could not be finished is begun again. */
+function canBuildTwice({ calls, requests }: BuildPlan, { onError }: BakeFlags): boolean {
+  const writesStdout = requests.some(({ exports }) => exports.some(({ dest }) => dest === "-"));
+  return calls.length === 0 && !writesStdout && onError === undefined;
 }
 
 /** Builds what is to be built, then asks what is to be asked; gives the exit code. @throws BakeError */
@@ -74,6 +88,8 @@ export interface BuildRun {
   readonly flags: Pick<BakeFlags, "file" | "metadataFile" | "call" | "check" | "onError">;
   readonly environment: Environment;
   readonly mode: ProgressMode;
+  /** Whether only what is cached is to be done; then progress is shown if that was enough. */
+  readonly confined?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -81,12 +97,15 @@ export interface BuildRun {
 async function buildPlan(
   plan: BuildPlan,
   definition: Definition,
-  { engine, flags, environment, mode, signal }: BuildRun,
+  { engine, flags, environment, mode, confined = false, signal }: BuildRun,
 ): Promise<void> {
-  const renderer = await createRenderer(mode, environment.stderr, {
-    showTargets: plan.requests.length > 1,
-    color: environment.color,
-  });
+  const createShown = (): Promise<Renderer> =>
+    createRenderer(mode, environment.stderr, {
+      showTargets: plan.requests.length > 1,
+      color: environment.color,
+    });
+  const deferred = confined ? createDeferredRenderer() : undefined;
+  const renderer = deferred ?? (await createShown());
   let kept: KeptStep | undefined;
   const keepFailed = (step: KeptStep): boolean => {
     if (kept !== undefined) return false;
@@ -106,6 +125,11 @@ async function buildPlan(
     });
     if (flags.metadataFile !== undefined)
       await writeMetadata(resolve(environment.cwd, flags.metadataFile), reports);
+    if (deferred !== undefined) {
+      const shown = await createShown();
+      deferred.events.forEach(shown.emit);
+      await shown.close();
+    }
   } finally {
     await renderer.close();
     if (kept !== undefined) await showFailed(kept, environment, signal);

@@ -16,8 +16,15 @@ export interface EngineFlags {
   readonly cacheMaxSize?: string;
 }
 
-/** Opens the state directory when it is first needed. Dispose it to leave nothing behind. */
-export async function createEngine(flags: EngineFlags, environment: Environment): Promise<Engine> {
+/**
+ * Opens the state directory when it is first needed. Dispose it to leave nothing behind. A confined engine answers from
+ * the cache alone, and fails where it would have to execute or mount something.
+ */
+export async function createEngine(
+  flags: EngineFlags,
+  environment: Environment,
+  { confined = false }: { readonly confined?: boolean } = {},
+): Promise<Engine> {
   const { createEmbeddedEngine } = await import("../engine/embedded.ts");
   const { withCeiling } = await import("../engine/ceiling.ts");
   const root = rootPath(flags, environment);
@@ -27,12 +34,16 @@ export async function createEngine(flags: EngineFlags, environment: Environment)
     rootPath: root,
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
+    searchPath: environment.env["PATH"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
     keepGoing: flags.keepGoing ?? false,
-    failOnCacheMiss: flags.failOnCacheMiss ?? false,
+    failOnCacheMiss: flags.failOnCacheMiss ?? confined,
+    confined,
     now: Date.now,
     stdout: environment.stdout,
   });
+  // It adds nothing, and may not remove everything.
+  if (confined) return engine;
   return withCeiling(engine, root, () => goalFor(maxBytes, root));
 }
 

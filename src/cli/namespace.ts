@@ -29,30 +29,24 @@ export function currentRung({ entered }: Environment): Rung {
   return isPrivileged() ? (entered ?? "root") : "none";
 }
 
-/**
- * Starts this program anew as root of a user namespace, when it is outside of one and can have one: does not return
- * then. Nothing of what it does may be under way.
- */
-export async function enterNamespaceIfOutside(environment: Environment): Promise<void> {
-  if (!isOutside(environment)) return;
-  const way = await findWay(environment);
-  if (way === undefined) return;
-  const { enterNamespace } = await import("../system/namespace.ts");
-  process.env[ENTERED_VARIABLE] = `${way.kind}:${environment.home}`;
+/** Starts this program anew as root of a user namespace. Does not return, unless it cannot be done after all. */
+export async function enterNamespace(way: NamespaceWay, { argv, home }: Environment): Promise<void> {
+  const { replaceProcess } = await import("../system/namespace.ts");
+  process.env[ENTERED_VARIABLE] = `${way.kind}:${home}`;
   try {
-    await enterNamespace(
+    await replaceProcess(
       way,
       [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
-      formOfRun(environment.argv).descriptors,
+      formOfRun(argv).descriptors,
     );
-  } finally {
-    // It failed; then the program goes on as it is, and says what it cannot do.
+  } catch {
+    // The program goes on as it is, and says what it cannot do.
     delete process.env[ENTERED_VARIABLE];
   }
 }
 
 /** The best way that works; undefined when there is none. */
-async function findWay(environment: Environment): Promise<NamespaceWay | undefined> {
+export async function findWay(environment: Environment): Promise<NamespaceWay | undefined> {
   const file = join(cacheFolder(environment), "namespace.json");
   const ways = waysToTry();
   const key = JSON.stringify([ways, circumstances(environment)]);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
 import type { StateRoot } from "../content/root.ts";
+import { confineSnapshotter } from "./confined.ts";
 import { createNativeSnapshotter } from "./native.ts";
 import { createOverlaySnapshotter, mountVolatile, overlayOptions } from "./overlay.ts";
 import { unmount } from "./mount.ts";
@@ -19,13 +20,20 @@ export interface Snapshots {
   readonly overlayProblem: string | undefined;
 }
 
-/** Opens the snapshots of a state directory. `kind` forces one way of keeping them; by default a trial decides. */
+/**
+ * Opens the snapshots of a state directory. `kind` forces one way of keeping them; by default a trial decides. With
+ * `confined` nothing is tried and nothing can be opened: it can only be asked what there is.
+ */
 export async function openSnapshots(
   root: StateRoot,
   owner: Owner,
-  options: { readonly kind?: Snapshotter["kind"] | undefined } = {},
+  options: { readonly kind?: Snapshotter["kind"] | undefined; readonly confined?: boolean | undefined } = {},
 ): Promise<Snapshots> {
   const store = openSnapshotStore(root, owner);
+  if (options.confined === true) {
+    const snapshotter = confineSnapshotter(await createOverlaySnapshotter(store, owner));
+    return { snapshotter, store, overlayProblem: undefined };
+  }
   const problem = options.kind === undefined ? await overlayProblem(owner) : undefined;
   const kind = options.kind ?? (problem === undefined ? "overlay" : "native");
   const snapshotter =

@@ -94,7 +94,7 @@ async function endOf(child: ChildProcess): Promise<string | undefined> {
  * over. Descriptors 0 to 2 and those of `keep` are handed on.
  * @throws Error when it could not be done; the process is as it was then
  */
-export async function enterNamespace(
+export async function replaceProcess(
   way: NamespaceWay,
   program: readonly string[],
   keep: readonly number[] = [],
