@@ -1,11 +1,11 @@
 // `bake doctor`: what this machine can do, and the command that mends what it cannot.
-import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { DefineCommand } from "./command.ts";
 import { type EngineFlags, rootPath } from "./engine.ts";
 import type { Environment } from "./environment.ts";
+import { hostPlatform } from "./hostplatform.ts";
 import { findExecutable, runCommand } from "./process.ts";
 
 type Finding =
@@ -162,19 +162,18 @@ async function checkOverlay(flags: EngineFlags, environment: Environment): Promi
   }
 }
 
-const EMULATED = ["aarch64", "arm", "riscv64", "ppc64le", "s390x", "x86_64"];
-
-async function checkEmulation(_flags: EngineFlags, { env, cwd, machine }: Environment): Promise<Finding> {
-  const found = EMULATED.filter(
-    arch => findExecutable(`qemu-${arch}-static`, { cwd, path: env["PATH"] ?? "" }) !== undefined,
-  );
-  const registered =
-    existsSync("/proc/sys/fs/binfmt_misc/status") &&
-    readFileSync("/proc/sys/fs/binfmt_misc/status", "utf8").startsWith("enabled");
-  if (found.length > 0) return { state: "ok", text: `qemu for ${found.join(", ")}` };
-  return {
-    state: "note",
-    text: `only ${machine.arch} steps can run${registered ? ", but for what binfmt_misc knows" : ""}`,
-    fix: "apt-get install qemu-user-static",
-  };
+async function checkEmulation(flags: EngineFlags, environment: Environment): Promise<Finding> {
+  const [{ openStateRoot }, { openOwner }, { inspectEmulation }, { emulationFinding }] = await Promise.all([
+    import("../content/root.ts"),
+    import("../content/lease.ts"),
+    import("../executor/emulation.ts"),
+    import("./emulationfinding.ts"),
+  ]);
+  try {
+    await using owner = await openOwner(await openStateRoot(rootPath(flags, environment)));
+    const searchPath = environment.env["PATH"] ?? "";
+    return emulationFinding(await inspectEmulation({ owner, native: hostPlatform(environment), searchPath }));
+  } catch (thrown) {
+    return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };
+  }
 }
