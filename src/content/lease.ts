@@ -48,9 +48,9 @@ export interface Owner extends AsyncDisposable {
   onDispose(release: () => Promise<void>): void;
 }
 
-export type OwnerFolder = "temp" | "active" | "bundles" | "trash";
+export type OwnerFolder = "temp" | "active" | "bundles" | "networks" | "trash";
 
-const FOLDERS: readonly OwnerFolder[] = ["temp", "active", "bundles", "trash"];
+const FOLDERS: readonly OwnerFolder[] = ["temp", "active", "bundles", "networks", "trash"];
 
 /**
  * Enters the state directory and sweeps what dead owners left.

@@ -2,7 +2,9 @@
 // and Linux capabilities"), or all of them for insecure steps.
 import { readFileSync } from "node:fs";
 
-export const defaultCapabilities = [
+export type Capability = `CAP_${string}`;
+
+export const defaultCapabilities: readonly Capability[] = [
   "CAP_AUDIT_WRITE",
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
@@ -17,7 +19,7 @@ export const defaultCapabilities = [
   "CAP_SETPCAP",
   "CAP_SETUID",
   "CAP_SYS_CHROOT",
-] as const;
+];
 
 /** In the order of their numbers (linux/capability.h); the rest of the 41 are above. */
 const NUMBERED =
@@ -27,10 +29,10 @@ const NUMBERED =
   "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE";
 
 /** Everything this process itself may hand on: a runtime refuses capabilities that its caller does not have. */
-export function allCapabilities(): readonly string[] {
+export function allCapabilities(): readonly Capability[] {
   const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
   const bits = BigInt(`0x${bounding}`);
   return NUMBERED.split(" ")
     .filter((_, number) => ((bits >> BigInt(number)) & 1n) === 1n)
-    .map(name => `CAP_${name}`);
+    .map((name): Capability => `CAP_${name}`);
 }

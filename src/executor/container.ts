@@ -17,10 +17,15 @@ import type { StateRoot } from "../content/root.ts";
 import { ownerCgroup, removeCgroups, sweepOrphanCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
+import { type Platform, platformFromNode } from "../oci/platform.ts";
+import { emulatedCommand } from "./emulatedcommand.ts";
+import { createEmulation, type EmulationWay } from "./emulation.ts";
 import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
 import { execComplaint, startFailure } from "./failure.ts";
 import { findRuntime, type Runtime } from "./runtime.ts";
-import { mountDestinations, runtimeConfig } from "./spec.ts";
+import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
+import { type NetworkRung, toolsIn } from "./networkrungs.ts";
+import { mountDestinations, runtimeConfig, type SpecInput } from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
 
@@ -31,6 +36,12 @@ export interface ExecutorOptions {
   readonly runtime?: string | undefined;
   /** Where to look for runtimes given by name, as in PATH. Default: the usual folders of programs. */
   readonly searchPath?: string | undefined;
+  /** Ways to give steps a network of their own, best first. Default: all there are. */
+  readonly networkRungs?: readonly NetworkRung[] | undefined;
+  /** What commands run on without emulation. Default: the platform of this process. */
+  readonly platform?: Platform | undefined;
+  /** The ways to emulate that may be taken. Default: all. */
+  readonly emulationWays?: readonly EmulationWay[] | undefined;
 }
 
 /** The name of the machine inside a container unless a step names one. */
@@ -58,20 +69,38 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     await sweepOrphanCgroups();
     owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
   }
+  const emulation = createEmulation({
+    owner,
+    native: options.platform ?? platformFromNode(process.platform, process.arch),
+    searchPath: options.searchPath ?? "",
+    ways: options.emulationWays,
+  });
+  const networks = createNetworks({
+    owner,
+    tools: toolsIn(options.searchPath ?? ""),
+    rungs: options.networkRungs,
+  });
   return {
     runtime: runtime.label,
-    run: (command, rootSpec, runOptions) => run(runtime, owner, command, rootSpec, runOptions),
+    emulation,
+    run: (command, rootSpec, runOptions) => run({ runtime, owner, networks }, command, rootSpec, runOptions),
   };
 }
 
+interface Machine {
+  readonly runtime: Runtime;
+  readonly owner: Owner;
+  readonly networks: Networks;
+}
+
 async function run(
-  runtime: Runtime,
-  owner: Owner,
-  command: ProcessSpec,
-  root: RootSpec,
+  { runtime, owner, networks }: Machine,
+  asked: ProcessSpec,
+  askedRoot: RootSpec,
   options: RunOptions,
 ): Promise<{ readonly exitCode: number }> {
   options.signal.throwIfAborted();
+  const { command, root } = emulatedCommand(asked, askedRoot);
   if (command.resources !== undefined && !runtime.hasCgroups)
     throw new BakeError(
       "not-supported",
@@ -81,12 +110,14 @@ async function run(
       },
     );
   const user = await resolveUser(root.path, command.user);
+  const network = await networks.take(command.network, options);
   const bundle = owner.newPath("bundles");
   const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
   const cgroup = join(ownerCgroup(owner.name), id);
   const stubs = findMountStubs(root.path, mountDestinations(root));
   try {
-    writeBundle(bundle, command, root, user, runtime.hasCgroups ? `/${cgroup}` : undefined, options);
+    const cgroupsPath = runtime.hasCgroups ? `/${cgroup}` : undefined;
+    writeBundle(bundle, { command, root, user, cgroupsPath, network }, options);
     if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
     const log = join(bundle, "log");
     const args = [
@@ -112,7 +143,7 @@ async function run(
     const end = await runToEnd(runtime.file, args, { ...options, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
-      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), command, root.path);
+      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), asked, root.path);
       if (failure) throw failure;
     }
     if (end.exitCode === undefined) {
@@ -123,15 +154,18 @@ async function run(
     await cleanUp(runtime, owner, id, cgroup);
     stubs.remove();
     rmSync(bundle, { recursive: true, force: true });
+    // Privileged commands can set up the network as they like.
+    await network.release(!command.insecure);
   }
+}
+
+interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsPath"> {
+  readonly network: StepNetwork;
 }
 
 function writeBundle(
   bundle: string,
-  command: ProcessSpec,
-  root: RootSpec,
-  user: ProcessUser,
-  cgroupsPath: string | undefined,
+  { command, root, user, cgroupsPath, network }: Bundle,
   { attach }: RunOptions,
 ): void {
   const hostname =
@@ -140,7 +174,7 @@ function writeBundle(
   const resolvFile = join(bundle, "resolv.conf");
   mkdirSync(bundle, { mode: 0o711 });
   writeFileSync(hostsFile, hostsText(hostname, command.extraHosts ?? []), { mode: 0o644 });
-  writeFileSync(resolvFile, command.network === "none" ? "" : hostResolvConf(), { mode: 0o644 });
+  writeFileSync(resolvFile, network.resolvConf, { mode: 0o644 });
   const config = runtimeConfig({
     command,
     root,
@@ -150,6 +184,8 @@ function writeBundle(
     resolvFile,
     cgroupsPath,
     terminal: attach === "terminal",
+    network: network.container,
+    ...(command.emulation?.way === "namespace" && { userNamespace: command.emulation.namespace }),
   });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
 }
@@ -161,15 +197,6 @@ function hostsText(hostname: string, extra: NonNullable<ProcessSpec["extraHosts"
     ...extra.map(({ host, ip }) => `${ip}\t${host}`),
   ];
   return `${lines.join("\n")}\n`;
-}
-
-/** The network is the machine's, so its name servers can be reached, those on loopback included. */
-function hostResolvConf(): string {
-  try {
-    return readFileSync("/etc/resolv.conf", "utf8");
-  } catch {
-    return "";
-  }
 }
 
 /** A working directory that does not exist is made for the user, unless it is below a mount. */

@@ -1,8 +1,16 @@
 // Runs one command in a container with a real OCI runtime. Knows nothing of LLB.
+import type { Platform } from "../oci/platform.ts";
+import type { Emulation } from "./emulation.ts";
+import type { ContainerEdits } from "./devices.ts";
 
 export interface Executor {
   /** Name and version of the runtime, for messages. */
   readonly runtime: string;
+  /**
+   * How commands of a platform run here; what emulation needs is set up when first asked for.
+   * @throws BakeError "emulator-missing"
+   */
+  emulation(platform: Platform): Promise<Emulation>;
   /**
    * Runs until the command ends and returns its exit code; kills the whole container when the signal aborts.
    * @throws BakeError "runtime-failed" when the container could not be started
@@ -25,6 +33,10 @@ export interface ProcessSpec {
   /** @throws BakeError "not-supported" where the runtime makes no cgroups */
   readonly resources?: ResourceLimits;
   readonly insecure: boolean;
+  /** Default: the processor runs the command. */
+  readonly emulation?: Emulation;
+  /** Devices and what belongs to them. */
+  readonly edits?: ContainerEdits;
 }
 
 /** Limits of a cgroup, in the kernel's units: bytes, microseconds, lists of numbers such as `0-2,7`. */
@@ -59,4 +71,11 @@ export interface RunOptions {
    * on theirs, or as they are. `onOutput` hears nothing then. Default: no input, output to `onOutput`.
    */
   readonly attach?: "terminal" | "streams";
+  /** Hears what the machine cannot do for its steps, each once. */
+  readonly onNote?: (note: Note) => void;
+}
+
+export interface Note {
+  readonly message: string;
+  readonly hint: string;
 }

@@ -80,7 +80,7 @@ export async function findRuntime(options: FindRuntimeOptions): Promise<Runtime>
   const binaries = await findBinaries(options);
   const stats = await Promise.all(binaries.map(async path => `${path} ${(await stat(path)).mtimeMs}`));
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const key = ["runtime 2", boot, String(process.getuid?.()), ...stats].join("\n");
+  const key = ["runtime 3", boot, String(process.getuid?.()), ...stats].join("\n");
   return await rememberFact(options.root, options.owner, key, decodeRuntime, () =>
     tryAll(binaries, options.owner),
   );
@@ -170,6 +170,7 @@ async function probe(
       hostsFile: join(bundle, "empty"),
       resolvFile: join(bundle, "empty"),
       cgroupsPath: hasCgroups ? `/${cgroup}` : undefined,
+      network: { kind: "none" },
     });
     await writeFile(join(bundle, "config.json"), JSON.stringify(config));
     const { output } = await call(command.file, [

@@ -2,8 +2,9 @@
 // container world: what a process may do, what it sees of /proc, /sys and /dev.
 import { readFileSync } from "node:fs";
 import type { ProcessUser } from "./user.ts";
-import { allCapabilities, defaultCapabilities } from "./capabilities.ts";
+import { allCapabilities, type Capability, defaultCapabilities } from "./capabilities.ts";
 import type { ContainerMount, ProcessSpec, ResourceLimits, RootSpec } from "./executor.ts";
+import { type ContainerEdits, type DeviceNode, insecureDevices } from "./devices.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 export interface SpecInput {
@@ -18,7 +19,25 @@ export interface SpecInput {
   readonly cgroupsPath: string | undefined;
   /** The command has a terminal of its own; default false. */
   readonly terminal?: boolean;
+  readonly network: ContainerNetwork;
+  /** A user namespace to join. */
+  readonly userNamespace?: UserNamespace;
 }
+
+/** Its ids are those of the machine, each as itself: files keep their owners. */
+export interface UserNamespace {
+  readonly path: string;
+  readonly idMap: readonly { readonly containerID: number; readonly hostID: number; readonly size: number }[];
+}
+
+/** The network namespace of a container. */
+export type ContainerNetwork =
+  /** The machine's. */
+  | { readonly kind: "host" }
+  /** A new one with nothing but loopback. */
+  | { readonly kind: "none" }
+  /** One that was made before: the file that names it. */
+  | { readonly kind: "joined"; readonly path: string };
 
 export type RuntimeConfig = Readonly<Record<string, unknown>>;
 
@@ -54,6 +73,22 @@ const systemMounts: readonly SpecMount[] = [
   { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
 ];
 
+/** The limits of the step, for programs that look for them. */
+const cgroupMount: SpecMount = {
+  destination: "/sys/fs/cgroup",
+  type: "cgroup",
+  source: "cgroup",
+  options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+};
+
+/** A sysfs shows a network, and who does not own that may not mount one. */
+const machineSys: SpecMount = {
+  destination: "/sys",
+  type: "bind",
+  source: "/sys",
+  options: ["rbind", "nosuid", "noexec", "nodev", "ro"],
+};
+
 const maskedPaths = [
   "/proc/acpi",
   "/proc/asound",
@@ -74,33 +109,40 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 /** Containers inherit no limit of whoever calls; this many open files is what engines give. */
 const OPEN_FILES = 1_048_576;
 
-/** Default and host share the network of the machine; none is a network of one's own with nothing but loopback. */
-const sharesNetwork = { default: true, host: true, none: false } as const;
-
 export function runtimeConfig(input: SpecInput): RuntimeConfig {
-  const { command, root, user } = input;
+  const { command, root, user, userNamespace } = input;
   const capabilities = command.insecure ? allCapabilities() : defaultCapabilities;
-  // Only root has capabilities to begin with; others may still gain them through set-uid programs.
-  const effective = user.uid === 0 ? capabilities : [];
+  const edits = command.edits ?? noEdits;
+  const nodes = [...(command.insecure ? insecureDevices() : []), ...edits.deviceNodes];
+  const hasCgroup = input.cgroupsPath !== undefined;
   return {
     ociVersion: "1.0.2",
     process: {
       terminal: input.terminal ?? false,
-      user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.additionalGids },
+      user: {
+        uid: user.uid,
+        gid: user.gid,
+        umask: 0o022,
+        additionalGids: [...user.additionalGids, ...edits.additionalGids],
+      },
       args: command.args,
-      env: command.env,
+      env: [...command.env, ...edits.env],
       cwd: command.cwd === "" ? "/" : command.cwd,
-      capabilities: { bounding: capabilities, effective, permitted: effective, inheritable: [], ambient: [] },
+      capabilities: capabilitySets(command, user, capabilities),
       rlimits: limits(command),
       noNewPrivileges: false,
     },
     root: { path: root.path, readonly: root.readonly },
     hostname: input.hostname,
-    mounts: mergeMounts(input),
+    mounts: mergeMounts(input, edits),
+    ...(edits.hooks && { hooks: edits.hooks }),
     linux: {
-      ...(input.cgroupsPath !== undefined && { cgroupsPath: input.cgroupsPath }),
+      ...(hasCgroup && { cgroupsPath: input.cgroupsPath }),
+      ...(nodes.length > 0 && { devices: nodes.map(linuxDevice) }),
       resources: {
-        devices: command.insecure ? [{ allow: true, access: "rwm" }] : deviceRules,
+        devices: command.insecure
+          ? [{ allow: true, access: "rwm" }]
+          : [...deviceRules, ...nodes.map(deviceRule)],
         ...resourceLimits(command.resources),
       },
       namespaces: [
@@ -109,11 +151,44 @@ export function runtimeConfig(input: SpecInput): RuntimeConfig {
         { type: "uts" },
         { type: "mount" },
         { type: "cgroup" },
-        ...(sharesNetwork[command.network] ? [] : [{ type: "network" }]),
+        ...networkNamespace(input.network),
+        ...(userNamespace === undefined ? [] : [{ type: "user", path: userNamespace.path }]),
       ],
-      ...(command.insecure ? {} : { seccomp: seccompProfile(), maskedPaths, readonlyPaths }),
+      // runc wants to be told the ids of a namespace that it joins, too.
+      ...(userNamespace && { uidMappings: userNamespace.idMap, gidMappings: userNamespace.idMap }),
+      ...(command.insecure
+        ? {}
+        : {
+            seccomp: seccompProfile({ capabilities, devicesGuarded: hasCgroup }),
+            maskedPaths,
+            readonlyPaths,
+          }),
     },
   };
+}
+
+const noEdits: ContainerEdits = { env: [], deviceNodes: [], mounts: [], additionalGids: [] };
+
+/** Privileged steps keep their capabilities whoever they run as; others have them only as root, or by set-uid programs. */
+function capabilitySets(
+  { insecure }: ProcessSpec,
+  { uid }: ProcessUser,
+  bounding: readonly Capability[],
+): object {
+  const effective = insecure || uid === 0 ? bounding : [];
+  const inherited = insecure ? bounding : [];
+  return { bounding, effective, permitted: effective, inheritable: inherited, ambient: inherited };
+}
+
+function networkNamespace(network: ContainerNetwork): readonly object[] {
+  switch (network.kind) {
+    case "host":
+      return [];
+    case "none":
+      return [{ type: "network" }];
+    case "joined":
+      return [{ type: "network", path: network.path }];
+  }
 }
 
 /** Nothing but what runtimes allow by themselves (null, zero, full, random, urandom, tty, console, pts), and making nodes. */
@@ -123,21 +198,42 @@ const deviceRules = [
   { allow: true, type: "b", access: "m" },
 ];
 
+function linuxDevice({ path, type, major, minor, fileMode, uid, gid }: DeviceNode): object {
+  return {
+    path,
+    type,
+    major,
+    minor,
+    ...(fileMode !== undefined && { fileMode }),
+    ...(uid !== undefined && { uid }),
+    ...(gid !== undefined && { gid }),
+  };
+}
+
+function deviceRule({ type, major, minor, access }: DeviceNode): object {
+  return { allow: true, type, major, minor, access };
+}
+
 /** Where a container with this root has mounts. */
 export function mountDestinations(root: RootSpec): readonly string[] {
   const system = systemMounts.map(mount => mount.destination);
   return [...system, "/etc/hosts", "/etc/resolv.conf", ...root.mounts.map(mount => mount.dest)];
 }
 
-function mergeMounts({ command, root, hostsFile, resolvFile }: SpecInput): readonly SpecMount[] {
-  const own = root.mounts.map(specMount);
+function mergeMounts(
+  { command, root, hostsFile, resolvFile, cgroupsPath, userNamespace }: SpecInput,
+  edits: ContainerEdits,
+): readonly SpecMount[] {
+  const own = [...root.mounts.map(specMount), ...edits.mounts];
   const taken = new Set(own.map(mount => mount.destination));
   const etc = [
     ["/etc/hosts", hostsFile],
     ["/etc/resolv.conf", resolvFile],
   ] as const;
   const given = [
-    ...systemMounts.map(mount => (command.insecure ? writable(mount) : mount)),
+    ...[...systemMounts, ...(cgroupsPath === undefined ? [] : [cgroupMount])]
+      .map(mount => (userNamespace !== undefined && mount.type === "sysfs" ? machineSys : mount))
+      .map(mount => (command.insecure ? writable(mount) : mount)),
     ...etc.map(([destination, source]) => bind(source, destination, true)),
   ];
   return [...given.filter(mount => !taken.has(mount.destination)), ...own];

@@ -176,7 +176,7 @@ for (const runtime of ["crun", "runc"]) {
     },
   );
 
-  inContainer("hosts, name servers, host name and network", async ({ run }) => {
+  inContainer("hosts, host name and networks", async ({ run }) => {
     const result = await run("cat /etc/hosts; cat /proc/sys/kernel/hostname", {
       hostname: "box",
       extraHosts: [{ host: "db", ip: "10.1.2.3" }],
@@ -188,7 +188,7 @@ for (const runtime of ["crun", "runc"]) {
     const own = readFileSync("/proc/net/dev", "utf8")
       .split("\n")
       .filter(line => line.includes(":")).length;
-    assert.equal(await interfaces("default"), own);
+    assert.equal(await interfaces("host"), own);
   });
 
   inContainer("a read-only root cannot be written", async ({ run, rootfs }) => {
@@ -198,11 +198,12 @@ for (const runtime of ["crun", "runc"]) {
   });
 
   inContainer("the machine is out of reach unless the step is insecure", async ({ run }) => {
-    const probe =
-      "mknod /disk b 8 0; mount -t tmpfs x /tmp; echo x > /proc/sys/kernel/domainname; cat /proc/kcore | head -c 1 | wc -c";
-    const secure = await run(probe);
-    assert.match(secure.err, /mknod: [^\n]*not permitted\n[^]*mount: [^]*Read-only file system/);
-    assert.equal(secure.out, "0\n");
+    // A node may be made, as in every engine, but what it stands for is not there.
+    const secure = await run(
+      "mknod /disk b 8 0 && head -c 1 /disk; mount -t tmpfs x /tmp; echo x > /proc/sys/kernel/domainname; head -c 1 /proc/kcore | wc -c; umask",
+    );
+    assert.match(secure.err, /head: \/disk: Operation not permitted\n[^]*mount: [^]*Read-only file system/);
+    assert.equal(secure.out, "0\n0022\n");
     assert.match((await run("mknod /null c 1 3 && echo made")).out, /made/);
     const insecure = await run("mount -t tmpfs x /tmp && echo mounted", { insecure: true });
     assert.deepEqual(insecure, { exitCode: 0, out: "mounted\n", err: "" });
@@ -306,8 +307,8 @@ test(
     await runStep(executor, step.root, "echo x > /tmp/made");
     await using found = await snapshots.changes(await step.commit());
     assert.deepEqual(
-      found.changes.map(change => change.path).filter(path => path !== "etc"),
-      ["tmp", "tmp/made"],
+      found.changes.map(change => change.path).filter(path => path !== "etc" && path !== "tmp"),
+      ["tmp/made"],
     );
   },
 );
@@ -325,7 +326,7 @@ async function runStep(
     env: ["PATH=/bin"],
     cwd: "/",
     user: "",
-    network: "default" as const,
+    network: "none" as const,
     insecure: false,
     ...process,
   };

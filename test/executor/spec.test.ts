@@ -13,6 +13,7 @@ function configOf(command: Partial<ProcessSpec>): unknown {
     hostsFile: "/hosts",
     resolvFile: "/resolv",
     cgroupsPath: "/c",
+    network: { kind: "none" },
   });
   return JSON.parse(JSON.stringify(config));
 }
