@@ -10,6 +10,7 @@ import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { isInitialNamespace, readIdMap } from "../system/privilege.ts";
 import { runtimeConfig } from "./spec.ts";
 
 export interface Runtime {
@@ -62,6 +63,8 @@ const ways: Readonly<Record<string, readonly Way[]>> = {
   ],
 };
 const plainWay: readonly Way[] = [{ prefix: [], flags: [], hasCgroups: true }];
+/** In a user namespace runc gets along without a cgroup of a given name, as long as nobody asks for one. */
+const withoutCgroups: Way = { prefix: [], flags: [], hasCgroups: false };
 
 interface Way {
   readonly prefix: readonly string[];
@@ -80,7 +83,8 @@ export async function findRuntime(options: FindRuntimeOptions): Promise<Runtime>
   const binaries = await findBinaries(options);
   const stats = await Promise.all(binaries.map(async path => `${path} ${(await stat(path)).mtimeMs}`));
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const key = ["runtime 3", boot, String(process.getuid?.()), ...stats].join("\n");
+  const ids = readIdMap("uid").map(({ inside, outside, count }) => `${inside} ${outside} ${count}`);
+  const key = ["runtime 4", boot, String(process.getuid?.()), ...ids, ...stats].join("\n");
   return await rememberFact(options.root, options.owner, key, decodeRuntime, () =>
     tryAll(binaries, options.owner),
   );
@@ -122,7 +126,8 @@ async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtim
     const version = await call(binary, ["--version"]);
     const name = /^(\S+) version (\S+)/m.exec(version.output);
     const label = name ? `${name[1]} ${name[2]}` : binary;
-    for (const way of (name?.[1] !== undefined ? ways[name[1]] : undefined) ?? plainWay) {
+    const known = (name?.[1] !== undefined ? ways[name[1]] : undefined) ?? plainWay;
+    for (const way of isInitialNamespace() ? known : [...known, withoutCgroups]) {
       const command = commandOf(way, binary);
       const problem = await probe(command, way.hasCgroups, owner);
       if (problem === undefined) return { label, ...command, hasCgroups: way.hasCgroups };
