@@ -12,7 +12,7 @@ import { splitDevice } from "./mknod.ts";
 import { expectVisible, matchSources } from "./sources.ts";
 import { compileRules, createTreeView, type TreeFilter } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
-import { isPortableXattr, loadXattrs, type Xattr, type Xattrs } from "./xattr.ts";
+import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 /** One path that a step reads. */
 export interface PathSelector {
@@ -32,7 +32,7 @@ export interface PathSelector {
 export interface HashOptions {
   readonly signal?: AbortSignal | undefined;
   readonly statCache?: StatCache | undefined;
-  /** Owners count as 0:0 and attributes do not count: for users' directories, whose owner is whoever checked them out. */
+  /** Owners count as 0:0: for users' directories, whose owner is whoever checked them out. */
   readonly resetOwner?: boolean;
 }
 
@@ -53,7 +53,6 @@ interface Record {
 const MAX_PARTS = 256;
 /** Records are hashed together in strings of about this length. */
 const BATCH_LENGTH = 64 * 1024;
-const NO_XATTRS: readonly Xattr[] = [];
 
 /**
  * Digests what selectors see of the tree at `root` (absolute, without symlinks) through a filter. A wildcard that
@@ -67,7 +66,7 @@ export async function hashPaths(
   { signal, statCache, resetOwner = false }: HashOptions = {},
 ): Promise<ContentHash> {
   const view = createTreeView(root, filter);
-  const xattrs = resetOwner ? undefined : await loadXattrs();
+  const xattrs = await loadXattrs();
   const hasher = createFileHasher({ statCache, signal });
   const records: Record[] = [];
   try {
@@ -84,10 +83,14 @@ export async function hashPaths(
         for await (const entry of walkTree(view, { signal, start: match.found, rules })) {
           if (entry.kind === "socket") continue;
           const label = [match.named, entry.path].filter(part => part !== "").join("/") || "/";
-          const body = bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, label), label);
+          const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
+          const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
+          const options = { shown: label, isPlain: tail === "" };
+          const body =
+            known?.digest ?? bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, options), label);
           // Awaited below; until then a failure must not count as unnoticed.
           if (typeof body !== "string") body.catch(() => undefined);
-          const { head, tail } = describe(entry, resetOwner, xattrs);
+          const head = describe(entry, resetOwner);
           records.push({ label, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
         }
       }
@@ -122,18 +125,19 @@ function missingPath(path: string): BakeError {
   return new BakeError("file-operation", `"${path === "" ? "/" : path}" does not exist`);
 }
 
-function describe(
-  { kind, stats, absolute }: WalkEntry,
-  resetOwner: boolean,
-  xattrs: Xattrs | undefined,
-): { head: string; tail: string } {
+function describe({ kind, stats }: WalkEntry, resetOwner: boolean): string {
   const mode = kind === "symlink" ? "777" : (stats.mode & 0o7777n).toString(8);
   const owner = resetOwner ? "0\u00000" : `${stats.uid}\0${stats.gid}`;
-  const attributes = xattrs === undefined ? NO_XATTRS : xattrs.read(absolute, isPortableXattr);
-  const tail = attributes
+  return `${kind}\0${mode}\0${owner}`;
+}
+
+function describeAttributes({ absolute, kind }: WalkEntry, xattrs: Xattrs): string {
+  // Linux lets nobody give attributes to the link itself, but for those that do not count.
+  if (kind === "symlink") return "";
+  return xattrs
+    .read(absolute, isPortableXattr)
     .map(({ name, value }) => `${Buffer.from(name).toString("hex")}=${Buffer.from(value).toString("hex")}`)
     .join(",");
-  return { head: `${kind}\0${mode}\0${owner}`, tail };
 }
 
 function bodyOf(

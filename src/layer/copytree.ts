@@ -2,10 +2,7 @@
 // fsutil's copy): neither side's symlinks lead out of its root, directories merge, files replace.
 import {
   chmodSync,
-  constants,
-  copyFileSync,
   lchownSync,
-  linkSync,
   lstatSync,
   mkdirSync,
   readlinkSync,
@@ -14,16 +11,18 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
-import { copyFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
 import { applyLayer } from "./apply.ts";
+import { Destination } from "./destination.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
-import { makeDirectories, type Owner } from "./fileops.ts";
+import { type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
+import type { Owner } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
-import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
+import { relativeToRoot, under } from "./rootpath.ts";
 import { type ModeChange, parseModeChange } from "./modestring.ts";
-import { createSlicer } from "./slice.ts";
+import { createSlicer, type Slicer } from "./slice.ts";
 import { expectVisible, matchSources } from "./sources.ts";
+import { loadCopySparse } from "./sparse.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
@@ -36,6 +35,8 @@ export interface CopyOptions {
   /** From the source's root, a pattern when `allowWildcard`. */
   readonly src: string;
   readonly destRoot: string;
+  /** The tree that `destRoot` is the upper directory over, when it is one; not with `alwaysReplace` or `attemptUnpack`. */
+  readonly destBelow?: string | undefined;
   /** From the destination's root; a slash at the end means "into this directory". */
   readonly dest: string;
   /** Of everything copied and made; default is the owner of the source. */
@@ -67,13 +68,14 @@ export interface CopyOptions {
   readonly filter?: TreeFilter | undefined;
   /** Sources count as owned by 0:0: for users' directories. */
   readonly resetOwner?: boolean;
+  readonly sharing?: CopySharing | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Directories made on the way get this mode, as upstream. */
 const DIRECTORY_MODE = 0o755;
-/** Larger files are copied off the main thread. */
-const SYNC_COPY_BYTES = 1024n * 1024n;
+/** So many copies of large files are begun before one must be done. */
+const MAX_PENDING = 16;
 
 /**
  * Copies one source, or all that a wildcard matches, to a destination.
@@ -90,18 +92,23 @@ export async function copyInto(options: CopyOptions): Promise<void> {
     throw new BakeError("file-operation", `cannot copy "${options.src}": it does not exist`);
   }
   expectVisible(view, options.requiredPaths);
-  if (!options.createDestPath) expectParent(options);
-  const copier = new Copier(options, view, await loadXattrs(), await loadMakeNode(), await loadSetTimes());
+  const xattrs = await loadXattrs();
+  const setTimes = await loadSetTimes();
+  const destination = new Destination({ root: options.destRoot, below: options.destBelow }, xattrs, setTimes);
+  if (!options.createDestPath) expectParent(destination, options.dest);
+  const slicer = createSlicer(options.signal);
+  const files = new FileCopier(options.sharing, await loadCopySparse(), slicer);
+  const makeNode = await loadMakeNode();
+  const copier = new Copier({ options, view, destination, files, slicer, xattrs, makeNode, setTimes });
   for (const match of matches) {
     if (options.attemptUnpack === true && (await copier.unpack(match.named, match.found))) continue;
     await copier.copy(match.named, match.found);
   }
 }
 
-function expectParent({ destRoot, dest }: CopyOptions): void {
-  const target = resolveInRoot(destRoot, dest, { followLast: true });
-  const parent = target === destRoot ? destRoot : target.slice(0, target.lastIndexOf("/"));
-  if (statOrUndefined(parent) === undefined) {
+function expectParent(destination: Destination, dest: string): void {
+  const target = destination.resolve(dest);
+  if (destination.lstat(parentOf(target, destination.root)) === undefined) {
     throw new BakeError(
       "file-operation",
       `cannot copy to "${dest}": the directory it should be in does not exist`,
@@ -109,31 +116,54 @@ function expectParent({ destRoot, dest }: CopyOptions): void {
   }
 }
 
-/** A directory that is being filled: its own metadata is set once that is done. */
+/** A directory that was filled: its own metadata is set when nothing is made in it any more. */
 interface OpenDirectory {
   readonly entry: WalkEntry;
   readonly target: string;
   readonly describe: "all" | "times" | "nothing";
+  /** Made by this copy: nothing is in it but what this copy put there. */
+  readonly isNew: boolean;
+  /** Whether new files in it have the owner they are to have; undefined before the first was made. */
+  ownerFits: boolean | undefined;
+}
+
+interface CopierParts {
+  readonly options: CopyOptions;
+  readonly view: TreeView;
+  readonly destination: Destination;
+  readonly files: FileCopier;
+  readonly slicer: Slicer;
+  readonly xattrs: Xattrs;
+  readonly makeNode: MakeNode;
+  readonly setTimes: SetTimes;
 }
 
 class Copier {
   readonly #options: CopyOptions;
   readonly #view: TreeView;
+  readonly #destination: Destination;
+  readonly #files: FileCopier;
+  readonly #slicer: Slicer;
   readonly #rules: RuleSet;
   readonly #xattrs: Xattrs;
   readonly #makeNode: MakeNode;
   readonly #setTimes: SetTimes;
   readonly #mode: ModeChange | undefined;
+  readonly #isPrivileged = process.geteuid?.() === 0;
   /** Where the first name of a file with several names went, by device and inode. */
   readonly #links = new Map<string, string>();
 
-  constructor(options: CopyOptions, view: TreeView, xattrs: Xattrs, makeNode: MakeNode, setTimes: SetTimes) {
+  constructor(parts: CopierParts) {
+    const { options } = parts;
     this.#options = options;
-    this.#view = view;
+    this.#view = parts.view;
+    this.#destination = parts.destination;
+    this.#files = parts.files;
+    this.#slicer = parts.slicer;
     this.#rules = compileRules(options.includePatterns, options.excludePatterns);
-    this.#xattrs = xattrs;
-    this.#makeNode = makeNode;
-    this.#setTimes = setTimes;
+    this.#xattrs = parts.xattrs;
+    this.#makeNode = parts.makeNode;
+    this.#setTimes = parts.setTimes;
     const { mode, modeStr } = options;
     this.#mode =
       modeStr !== undefined ? parseModeChange(modeStr) : mode !== undefined ? () => mode & 0o7777 : undefined;
@@ -141,14 +171,16 @@ class Copier {
 
   /** Extracts a source that is an archive; false when it is something else. */
   async unpack(named: string, found: string): Promise<boolean> {
-    const { destRoot, dest, owner, timestampNs, signal } = this.#options;
+    const { dest, owner, timestampNs, signal } = this.#options;
     const source = under(this.#view.root, found);
     if (!lstatSync(source).isFile()) return false;
     const archive = await openArchive(source, signal);
     if (archive === undefined) return false;
     try {
-      const target = resolveInRoot(destRoot, dest, { followLast: true });
-      makeDirectories(destRoot, target, { mode: DIRECTORY_MODE, owner, timestampNs }, this.#setTimes);
+      const target = this.#destination.resolve(dest);
+      const made = this.#destination.makeDirectories(target, { mode: DIRECTORY_MODE, owner });
+      if (timestampNs !== undefined)
+        for (const path of made.toReversed()) this.#setTimes(path, timestampNs, timestampNs);
       await applyLayer(archive, target, { signal, owner, whiteouts: false });
       return true;
     } catch (thrown) {
@@ -158,118 +190,160 @@ class Copier {
 
   async copy(named: string, found: string): Promise<void> {
     const made: string[] = [];
-    const target = this.#destination(named, found, made);
-    const slicer = createSlicer(this.#options.signal);
-    const open: OpenDirectory[] = [];
-    for await (const entry of walkTree(this.#view, {
-      signal: this.#options.signal,
-      start: found,
-      rules: this.#rules,
-    })) {
-      const paused = slicer.pause();
-      if (paused !== undefined) await paused;
-      for (
-        let last = open.at(-1);
-        last !== undefined && !isBelow(entry.path, last.entry.path);
-        last = open.at(-1)
-      ) {
-        open.pop();
-        this.#close(last);
-      }
-      const place = under(target, entry.path);
-      const shown = [named, entry.path].filter(part => part !== "").join("/") || "/";
-      try {
-        if (entry.kind === "directory") open.push(this.#openDirectory(entry, place));
-        else await this.#copyEntry(entry, place);
-      } catch (thrown) {
-        const where = relativeToRoot(this.#options.destRoot, place);
-        throw errnoOf(thrown) === "ENOENT" && statOrUndefined(entry.absolute) === undefined
-          ? new BakeError("file-operation", `cannot copy "${shown}": it vanished while it was copied`, {
-              cause: thrown,
+    const target = this.#place(named, found, made);
+    const opened: OpenDirectory[] = [];
+    /** Those that hold the present entry. */
+    const stack: OpenDirectory[] = [];
+    const pending = new Set<Promise<void>>();
+    const failed: unknown[] = [];
+    try {
+      for await (const entry of walkTree(this.#view, {
+        signal: this.#options.signal,
+        start: found,
+        rules: this.#rules,
+      })) {
+        const paused = this.#slicer.pause();
+        if (paused !== undefined) await paused;
+        if (failed.length > 0) break;
+        for (let last = stack.at(-1); last !== undefined; last = stack.at(-1)) {
+          if (isBelow(entry.path, last.entry.path)) break;
+          stack.pop();
+        }
+        const place = under(target, entry.path);
+        const explain = (thrown: unknown): unknown => this.#failure(named, entry, place, thrown);
+        try {
+          const parent = stack.at(-1);
+          if (entry.kind === "directory") {
+            const directory = this.#openDirectory(entry, place, parent);
+            opened.push(directory);
+            stack.push(directory);
+            continue;
+          }
+          const later = this.#copyEntry(entry, place, parent);
+          if (later === undefined) continue;
+          const settled = later
+            .catch((thrown: unknown) => {
+              failed.push(explain(thrown));
             })
-          : fileFailure(`copy "${shown}" to`, `/${where}`, thrown, ownerHint(thrown));
+            .finally(() => pending.delete(settled));
+          pending.add(settled);
+          if (pending.size >= MAX_PENDING) await Promise.race(pending);
+        } catch (thrown) {
+          throw explain(thrown);
+        }
       }
+    } finally {
+      await Promise.all(pending);
     }
-    for (const last of open.toReversed()) this.#close(last);
+    if (failed.length > 0) throw failed[0];
+    for (const last of opened.reverse()) this.#close(last);
     const { timestampNs } = this.#options;
     if (timestampNs !== undefined)
       for (const path of made.toReversed()) this.#setTimes(path, timestampNs, timestampNs);
   }
 
+  #failure(named: string, entry: WalkEntry, place: string, thrown: unknown): unknown {
+    const shown = [named, entry.path].filter(part => part !== "").join("/") || "/";
+    if (errnoOf(thrown) === "ENOENT" && lstatOrNothing(entry.absolute) === undefined)
+      return new BakeError("file-operation", `cannot copy "${shown}": it vanished while it was copied`, {
+        cause: thrown,
+      });
+    const where = relativeToRoot(this.#options.destRoot, place);
+    return fileFailure(`copy "${shown}" to`, `/${where}`, thrown, ownerHint(thrown));
+  }
+
   /** The place of a source in the destination's tree; makes the directories above. */
-  #destination(named: string, found: string, made: string[]): string {
+  #place(named: string, found: string, made: string[]): string {
     const { destRoot, dest, dirCopyContents, mode, owner } = this.#options;
-    const details = { mode: mode ?? DIRECTORY_MODE, owner, timestampNs: undefined };
+    const details = { mode: mode ?? DIRECTORY_MODE, owner };
     try {
       const intoDirectory = /(?:^|\/)\.?$/.test(dest);
       const before = intoDirectory ? dest : dest.slice(0, dest.lastIndexOf("/") + 1);
-      made.push(
-        ...makeDirectories(
-          destRoot,
-          resolveInRoot(destRoot, before, { followLast: true }),
-          details,
-          this.#setTimes,
-        ),
-      );
-      let target = resolveInRoot(destRoot, dest, { followLast: true });
+      made.push(...this.#destination.makeDirectories(this.#destination.resolve(before), details));
+      let target = this.#destination.resolve(dest);
       const source = lstatSync(under(this.#view.root, found));
-      const existing = statOrUndefined(target);
+      const existing = this.#destination.lstat(target);
       const isTree = source.isDirectory();
       const base = named.slice(named.lastIndexOf("/") + 1);
       if (isTree ? !dirCopyContents && existing !== undefined : existing?.isDirectory() === true)
         target = under(target, base);
       const needed =
         isTree && dirCopyContents && existing === undefined ? target : parentOf(target, destRoot);
-      made.push(...makeDirectories(destRoot, needed, details, this.#setTimes));
+      made.push(...this.#destination.makeDirectories(needed, details));
+      this.#destination.raise(parentOf(target, destRoot));
       return target;
     } catch (thrown) {
       throw fileFailure(`copy "${named === "" ? "/" : named}" to`, dest, thrown);
     }
   }
 
-  #openDirectory(entry: WalkEntry, target: string): OpenDirectory {
-    let existing = lstatSync(target, { throwIfNoEntry: false });
+  #openDirectory(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): OpenDirectory {
+    let existing = parent?.isNew === true ? lstatOrNothing(target) : this.#destination.lstat(target);
     if (existing?.isDirectory() === false && this.#options.alwaysReplace === true && entry.matched) {
       unlinkSync(target);
       existing = undefined;
     }
     if (existing === undefined) {
       mkdirSync(target, 0o700);
-      return { entry, target, describe: "all" };
+      return { entry, target, describe: "all", isNew: true, ownerFits: undefined };
     }
     if (!existing.isDirectory())
       throw Object.assign(new Error("a file is in the way of the directory"), { code: "" });
-    if (!entry.matched) return { entry, target, describe: "nothing" };
+    this.#destination.raise(target);
+    const open = { entry, target, isNew: false, ownerFits: undefined };
+    if (!entry.matched) return { ...open, describe: "nothing" };
     // The directory that receives the content of another keeps its owner and mode; those below it are overwritten.
-    return { entry, target, describe: entry.path === "" ? "times" : "all" };
+    return { ...open, describe: entry.path === "" ? "times" : "all" };
   }
 
   #close({ entry, target, describe }: OpenDirectory): void {
     if (describe === "nothing") return;
     try {
-      if (describe === "all") this.#describe(entry, target);
+      if (describe === "all") this.#describe(entry, target, undefined);
       else this.#applyTimes(entry, target);
     } catch (thrown) {
       throw fileFailure("copy", relativeToRoot(this.#options.destRoot, target), thrown, ownerHint(thrown));
     }
   }
 
-  async #copyEntry(entry: WalkEntry, target: string): Promise<void> {
-    if (entry.kind === "socket") return;
-    this.#clearPlace(target);
-    const { stats } = entry;
-    if (stats.nlink > 1n && entry.kind !== "symlink") {
-      const inode = `${stats.dev}:${stats.ino}`;
-      const first = this.#links.get(inode);
-      if (first !== undefined && linkOrNothing(first, target)) return;
-      this.#links.set(inode, target);
+  #copyEntry(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): Promise<void> | undefined {
+    if (entry.kind === "socket") return undefined;
+    if (parent?.isNew !== true && this.#destination.coversDirectory(target)) throw directoryInTheWay();
+    try {
+      return this.#make(entry, target, parent);
+    } catch (thrown) {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
     }
-    switch (entry.kind) {
+    this.#clearPlace(target);
+    return this.#make(entry, target, parent);
+  }
+
+  /** Fails with EEXIST when the place is taken. */
+  #make(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): Promise<void> | undefined {
+    const { stats, kind } = entry;
+    const path = relativeToRoot(this.#options.destRoot, target);
+    let inode: string | undefined;
+    if (stats.nlink > 1n && kind !== "symlink") {
+      inode = `${stats.dev}:${stats.ino}`;
+      const first = this.#links.get(inode);
+      if (first !== undefined && linkOrNothing(first, target)) return undefined;
+    }
+    const done = (): undefined => {
+      // Only now: before, there is nothing that another name could be linked to.
+      if (inode !== undefined) this.#links.set(inode, target);
+    };
+    switch (kind) {
       case "file": {
-        const flags = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE;
-        if (stats.size > SYNC_COPY_BYTES) await copyFile(entry.absolute, target, flags);
-        else copyFileSync(entry.absolute, target, flags);
-        break;
+        if (this.#files.link(entry, path, target)) return done();
+        const later = this.#files.copy(entry, path, target, this.#modeOf(entry));
+        if (later !== undefined) {
+          return later.then(() => {
+            this.#describe(entry, target, undefined);
+            done();
+          });
+        }
+        this.#describe(entry, target, parent);
+        return done();
       }
       case "symlink":
         symlinkSync(readlinkSync(entry.absolute), target);
@@ -277,21 +351,23 @@ class Copier {
       case "fifo":
       case "char":
       case "block": {
-        const type = entry.kind === "fifo" ? S_IFIFO : entry.kind === "char" ? S_IFCHR : S_IFBLK;
-        const { major, minor } = entry.kind === "fifo" ? { major: 0, minor: 0 } : splitDevice(stats.rdev);
+        const type = kind === "fifo" ? S_IFIFO : kind === "char" ? S_IFCHR : S_IFBLK;
+        const { major, minor } = kind === "fifo" ? { major: 0, minor: 0 } : splitDevice(stats.rdev);
         const failure = this.#makeNode(target, type | 0o600, major, minor);
         if (failure !== undefined)
           throw Object.assign(new Error(`mknod failed: ${failure}`), { code: failure });
         break;
       }
       case "directory":
-        throw new Error("BUG: directories are copied elsewhere");
+      case "socket":
+        throw new Error("BUG: directories and sockets are not made here");
       default: {
-        const never: never = entry.kind;
+        const never: never = kind;
         return never;
       }
     }
-    this.#describe(entry, target);
+    this.#describe(entry, target, undefined);
+    return done();
   }
 
   #clearPlace(target: string): void {
@@ -299,40 +375,46 @@ class Copier {
     if (existing === undefined) return;
     if (!existing.isDirectory()) unlinkSync(target);
     else if (this.#options.alwaysReplace === true) rmSync(target, { recursive: true });
-    else throw Object.assign(new Error("a directory is in the way of the file"), { code: "" });
+    else throw directoryInTheWay();
   }
 
-  #describe(entry: WalkEntry, target: string): void {
+  #modeOf({ stats, kind }: WalkEntry): number {
+    const oldMode = Number(stats.mode & 0o7777n);
+    return this.#mode?.(oldMode, kind === "directory") ?? oldMode;
+  }
+
+  /** `parent` is the directory of a new file that has its mode already. */
+  #describe(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): void {
     const { stats, kind } = entry;
     const { owner, resetOwner } = this.#options;
-    const oldMode = Number(stats.mode & 0o7777n);
     const uid = owner?.uid ?? (resetOwner === true ? 0 : Number(stats.uid));
     const gid = owner?.gid ?? (resetOwner === true ? 0 : Number(stats.gid));
-    if (process.geteuid?.() === 0) lchownSync(target, uid, gid);
+    const changesOwner = this.#isPrivileged && !this.#ownerFits(target, uid, gid, parent);
+    if (changesOwner) lchownSync(target, uid, gid);
     // After the owner, because changing that drops the setuid bit and capabilities.
-    if (kind !== "symlink") chmodSync(target, this.#mode?.(oldMode, kind === "directory") ?? oldMode);
-    if (resetOwner !== true) {
-      for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
-        this.#xattrs.set(target, name, value);
-    }
+    if (kind !== "symlink" && (changesOwner || parent === undefined)) chmodSync(target, this.#modeOf(entry));
+    for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
+      this.#xattrs.set(target, name, value);
     this.#applyTimes(entry, target);
+  }
+
+  /**
+   * Whether a new file has the owner it is to have. That depends on its directory (setgid, mount options), so of each
+   * directory the first file tells; only where all are to have the same owner.
+   */
+  #ownerFits(target: string, uid: number, gid: number, parent: OpenDirectory | undefined): boolean {
+    const { owner, resetOwner } = this.#options;
+    if (parent === undefined || (owner === undefined && resetOwner !== true)) return false;
+    if (parent.ownerFits === undefined) {
+      const made = lstatSync(target);
+      parent.ownerFits = made.uid === uid && made.gid === gid;
+    }
+    return parent.ownerFits;
   }
 
   #applyTimes({ stats }: WalkEntry, target: string): void {
     const { timestampNs } = this.#options;
     this.#setTimes(target, timestampNs ?? stats.atimeNs, timestampNs ?? stats.mtimeNs);
-  }
-}
-
-function linkOrNothing(first: string, target: string): boolean {
-  try {
-    linkSync(first, target);
-    return true;
-  } catch (thrown) {
-    // The first copy was replaced since, or has as many links as the file system allows: copy once more.
-    const code = errnoOf(thrown);
-    if (code === "ENOENT" || code === "EMLINK" || code === "EPERM") return false;
-    throw thrown;
   }
 }
 
@@ -344,7 +426,11 @@ function parentOf(target: string, root: string): string {
   return target === root ? root : target.slice(0, target.lastIndexOf("/")) || "/";
 }
 
-function statOrUndefined(absolute: string): Stats | undefined {
+function directoryInTheWay(): Error {
+  return Object.assign(new Error("a directory is in the way of the file"), { code: "" });
+}
+
+function lstatOrNothing(absolute: string): Stats | undefined {
   try {
     return lstatSync(absolute, { throwIfNoEntry: false });
   } catch (thrown) {

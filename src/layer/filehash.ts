@@ -1,18 +1,34 @@
 // Digests of file contents, several at a time, remembered between builds by what the file system says of the file.
 import { createHash, webcrypto } from "node:crypto";
-import { type BigIntStats, createReadStream, fstatSync, openSync, readSync, closeSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { errnoOf, fileFailure } from "./errno.ts";
+import { type FileIdentity, isRacy, isSameFile } from "./stattable.ts";
 
-/** Digests remembered between builds. Losing entries costs time, nothing else. */
+/** What is known of a file's content in one state of it. */
+export interface KnownFile {
+  /** The sha256 of its bytes in hex. */
+  readonly digest: string;
+  /** It has no attributes that count as content. */
+  readonly isPlain: boolean;
+}
+
+/** What was learned of files, remembered between builds. Losing entries costs time, nothing else. */
 export interface StatCache {
-  get(key: string): string | undefined;
-  set(key: string, value: string): void;
+  get(absolute: string, stats: FileIdentity): KnownFile | undefined;
+  set(absolute: string, stats: FileIdentity, file: KnownFile): void;
 }
 
 export interface FileHasher {
-  /** The sha256 of a file in hex: at once for small files, later for others. `shown` is the path in messages. */
-  hash(absolute: string, stats: BigIntStats, shown: string): string | Promise<string>;
+  /**
+   * The sha256 of a file in hex: at once for small files, later for others. `shown` is the path in messages, `isPlain`
+   * is remembered with the digest.
+   */
+  hash(
+    absolute: string,
+    stats: BigIntStats,
+    options: { readonly shown: string; readonly isPlain: boolean },
+  ): string | Promise<string>;
 }
 
 /** Up to here a synchronous read is faster than any hand-over to another thread. */
@@ -21,11 +37,17 @@ const SYNC_BYTES = 64 * 1024;
 const WHOLE_BYTES = 16 * 1024 * 1024;
 /** As many as libuv has threads. */
 const PARALLEL = 4;
-/**
- * A file changed this shortly before it was read may change again without its times moving (coarse clocks, FAT's two
- * seconds): its digest is not remembered.
- */
-const RACY_NS = 2_000_000_000n;
+/** Something else may have come into the place of the file: no link is followed, no fifo waited for. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+interface HashedFile {
+  readonly absolute: string;
+  /** As the walk saw it. */
+  readonly stats: BigIntStats;
+  readonly isPlain: boolean;
+  /** When reading began. */
+  readonly startedMs: number;
+}
 
 export function createFileHasher({
   statCache,
@@ -34,18 +56,18 @@ export function createFileHasher({
   readonly statCache?: StatCache | undefined;
   readonly signal?: AbortSignal | undefined;
 }): FileHasher {
-  const startedNs = BigInt(Date.now()) * 1_000_000n;
   const scratch = Buffer.allocUnsafe(SYNC_BYTES + 1);
   let running = 0;
   const waiting: (() => void)[] = [];
 
-  const remember = (key: string, before: BigIntStats, after: BigIntStats, digest: string): void => {
-    const newest = before.mtimeNs > before.ctimeNs ? before.mtimeNs : before.ctimeNs;
-    if (newest + RACY_NS < startedNs && isSameState(before, after)) statCache?.set(key, digest);
+  const remember = (file: HashedFile, after: BigIntStats, digest: string): void => {
+    const { absolute, stats, isPlain, startedMs } = file;
+    if (!isRacy(stats, startedMs) && isSameFile(stats, after))
+      statCache?.set(absolute, stats, { digest, isPlain });
   };
 
-  const hashNow = (absolute: string, key: string, stats: BigIntStats): string | undefined => {
-    const fd = openSync(absolute, "r");
+  const hashNow = (file: HashedFile): string | undefined => {
+    const fd = openSync(file.absolute, OPEN_FLAGS);
     try {
       let length = 0;
       for (;;) {
@@ -56,25 +78,25 @@ export function createFileHasher({
         if (length > SYNC_BYTES) return undefined;
       }
       const digest = createHash("sha256").update(scratch.subarray(0, length)).digest("hex");
-      remember(key, stats, fstatSync(fd, { bigint: true }), digest);
+      remember(file, fstatSync(fd, { bigint: true }), digest);
       return digest;
     } finally {
       closeSync(fd);
     }
   };
 
-  const hashLater = async (absolute: string, key: string, stats: BigIntStats): Promise<string> => {
+  const hashLater = async (file: HashedFile): Promise<string> => {
     if (running >= PARALLEL) await new Promise<void>(resolve => waiting.push(resolve));
     running++;
     try {
       signal?.throwIfAborted();
-      const handle = await open(absolute, "r");
+      const handle = await open(file.absolute, OPEN_FLAGS);
       try {
         const digest =
-          stats.size <= WHOLE_BYTES
+          file.stats.size <= WHOLE_BYTES
             ? await digestOffThread(await handle.readFile())
-            : await digestStream(absolute, signal);
-        remember(key, stats, await handle.stat({ bigint: true }), digest);
+            : await digestStream(handle, signal);
+        remember(file, await handle.stat({ bigint: true }), digest);
         return digest;
       } finally {
         await handle.close();
@@ -86,10 +108,8 @@ export function createFileHasher({
   };
 
   return {
-    hash(absolute, stats, shown) {
-      const key = `${absolute}\0${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
-      const known = statCache?.get(key);
-      if (known !== undefined) return known;
+    hash(absolute, stats, { shown, isPlain }) {
+      const file: HashedFile = { absolute, stats, isPlain, startedMs: Date.now() };
       const failed = (thrown: unknown): unknown =>
         fileFailure(
           "read",
@@ -98,33 +118,29 @@ export function createFileHasher({
           errnoOf(thrown) === "EACCES" ? "make it readable or ignore it" : undefined,
         );
       try {
-        const digest = stats.size <= SYNC_BYTES ? hashNow(absolute, key, stats) : undefined;
+        const digest = stats.size <= SYNC_BYTES ? hashNow(file) : undefined;
         if (digest !== undefined) return digest;
       } catch (thrown) {
         throw failed(thrown);
       }
-      return hashLater(absolute, key, stats).catch((thrown: unknown) => {
+      return hashLater(file).catch((thrown: unknown) => {
         throw failed(thrown);
       });
     },
   };
 }
 
-function isSameState(a: BigIntStats, b: BigIntStats): boolean {
-  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
-}
-
 async function digestOffThread(bytes: Buffer): Promise<string> {
   return Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes)).toString("hex");
 }
 
-async function digestStream(absolute: string, signal: AbortSignal | undefined): Promise<string> {
+async function digestStream(handle: FileHandle, signal: AbortSignal | undefined): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(absolute, {
-    highWaterMark: 1024 * 1024,
-    ...(signal && { signal }),
-  })) {
-    if (chunk instanceof Uint8Array) hash.update(chunk);
+  const chunk = Buffer.allocUnsafe(1024 * 1024);
+  for (;;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+    if (bytesRead === 0) return hash.digest("hex");
+    hash.update(chunk.subarray(0, bytesRead));
   }
-  return hash.digest("hex");
 }

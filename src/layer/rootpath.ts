@@ -12,6 +12,8 @@ export interface ResolveOptions {
   readonly followLast: boolean;
   /** Asked with the path (relative to the root) of each symlink on the way; the link is not followed when false. */
   readonly mayFollow?: (link: string) => boolean;
+  /** Where on disk the entry of an absolute path of the tree is, when that is not the path itself. */
+  readonly seenAt?: (absolute: string) => string;
 }
 
 /**
@@ -19,7 +21,11 @@ export interface ResolveOptions {
  * not). Components that do not exist are kept as they are. The answer is valid as long as nobody else changes the tree.
  * @throws BakeError "file-operation" when symlinks form a loop
  */
-export function resolveInRoot(root: string, path: string, { followLast, mayFollow }: ResolveOptions): string {
+export function resolveInRoot(
+  root: string,
+  path: string,
+  { followLast, mayFollow, seenAt }: ResolveOptions,
+): string {
   const todo = path.split("/").reverse();
   const done: string[] = [];
   let links = 0;
@@ -35,7 +41,8 @@ export function resolveInRoot(root: string, path: string, { followLast, mayFollo
       done.push(part);
       continue;
     }
-    const target = linkTarget(joinRoot(root, [...done, part]));
+    const place = joinRoot(root, [...done, part]);
+    const target = linkTarget(seenAt?.(place) ?? place);
     if (target === undefined || mayFollow?.([...done, part].join("/")) === false) {
       done.push(part);
       continue;

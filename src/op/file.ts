@@ -6,9 +6,10 @@ import { mkdirAt, mkfileAt, removeAt, symlinkAt } from "../layer/fileops.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
 import type { Chown, CopyAction, FileAction, FileOp } from "../llb/op/file.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
-import type { Ref } from "../snapshot/ref.ts";
+import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
+import type { SharedCopy } from "../worker/copies.ts";
 import type { OpBinding, OpDeps } from "./binding.ts";
 import { createHeld, type Held } from "./held.ts";
 import { explainMissing } from "./missing.ts";
@@ -106,7 +107,8 @@ function copySelector({
 
 /** What an action left behind: still open for one successor, or committed. */
 type ActionState =
-  { readonly tag: "open"; readonly active: ActiveSnapshot } | { readonly tag: "ref"; readonly ref: Ref };
+  | { readonly tag: "open"; readonly active: ActiveSnapshot; readonly copies: readonly SharedCopy[] }
+  | { readonly tag: "ref"; readonly ref: Ref };
 
 async function runActions(
   { actions }: FileOp,
@@ -132,26 +134,33 @@ async function runActions(
         `a file action uses ${index}, which is neither an input nor an earlier action`,
       );
     if (state.tag === "ref") return state.ref;
+    for (const copy of state.copies) copy.note(state.active);
     const ref: Ref = { tag: "snapshot", id: await state.active.commit() };
+    for (const copy of state.copies) await copy.remember(ref.id);
     states[index - inputs.length] = { tag: "ref", ref };
     return ref;
   };
   /** An active snapshot that begins as the state an index names; taken over when nobody else needs that state. */
-  const activeFrom = async (index: number): Promise<ActiveSnapshot> => {
+  const activeFrom = async (
+    index: number,
+  ): Promise<{ readonly active: ActiveSnapshot; readonly copies: readonly SharedCopy[] }> => {
     const state = index < inputs.length ? undefined : states[index - inputs.length];
-    if (state?.tag === "open" && uses[index - inputs.length] === 1) return state.active;
-    return held.add(
-      await worker.snapshots.prepare(await snapshotOf(await refAt(index), worker, context.signal)),
+    if (state?.tag === "open" && uses[index - inputs.length] === 1) return state;
+    const active = await worker.snapshots.prepare(
+      await snapshotOf(await refAt(index), worker, context.signal),
     );
+    return { active: held.add(active), copies: [] };
   };
+  // Files shared with an earlier snapshot must never be written to, which only these promise.
+  const mayShare = actions.every(({ action }) => action?.kind === "copy" && isPlain(action.value));
 
   for (const { input, secondaryInput, output, action } of actions) {
     context.signal.throwIfAborted();
     if (action === undefined) throw new BakeError("llb-invalid", "a file action does not say what it does");
     const source = action.kind === "copy" ? await refAt(secondaryInput) : undefined;
-    const active = await activeFrom(input);
-    await applyAction(action, active, source, inputs, held, deps, context);
-    states.push({ tag: "open", active });
+    const { active, copies } = await activeFrom(input);
+    const shared = await applyAction(action, active, { source, inputs, held, mayShare, ...deps }, context);
+    states.push({ tag: "open", active, copies: shared === undefined ? copies : [...copies, shared] });
     if (output !== SKIP_OUTPUT) outputs[output] = await refAt(inputs.length + states.length - 1);
   }
   return outputs;
@@ -169,31 +178,41 @@ function countUses(actions: readonly FileAction[], inputCount: number): readonly
   return uses;
 }
 
+/** A copy that only adds files, and replaces files by files. */
+function isPlain({ attemptUnpack, alwaysReplaceExistingDestPaths }: CopyAction): boolean {
+  return !attemptUnpack && !alwaysReplaceExistingDestPaths;
+}
+
+interface ActionDeps extends OpDeps {
+  /** What a copy reads. */
+  readonly source: Ref | undefined;
+  readonly inputs: readonly Ref[];
+  readonly held: Held;
+  readonly mayShare: boolean;
+}
+
 async function applyAction(
   action: NonNullable<FileAction["action"]>,
   active: ActiveSnapshot,
-  source: Ref | undefined,
-  inputs: readonly Ref[],
-  held: Held,
-  { worker }: OpDeps,
+  deps: ActionDeps,
   { signal }: OpContext,
-): Promise<void> {
-  const { root } = active;
+): Promise<SharedCopy | undefined> {
   const ownerOf = async (chown: Chown | undefined): Promise<{ owner?: Owner }> => {
-    const owner = await lookupOwner(chown, inputs, worker);
+    const owner = await lookupOwner(chown, deps.inputs, deps.worker);
     return owner === undefined ? {} : { owner };
   };
+  if (action.kind === "copy")
+    return await copy(action.value, active, await ownerOf(action.value.owner), deps, signal);
+  await change(action, active.root, ownerOf);
+  return undefined;
+}
+
+async function change(
+  action: Exclude<NonNullable<FileAction["action"]>, { readonly kind: "copy" }>,
+  root: string,
+  ownerOf: (chown: Chown | undefined) => Promise<{ owner?: Owner }>,
+): Promise<void> {
   switch (action.kind) {
-    case "copy":
-      return copy(
-        action.value,
-        root,
-        source ?? { tag: "scratch" },
-        await ownerOf(action.value.owner),
-        held,
-        worker,
-        signal,
-      );
     case "mkdir": {
       const { path, mode, makeParents, timestamp, owner } = action.value;
       return mkdirAt({
@@ -228,14 +247,12 @@ async function applyAction(
 
 async function copy(
   action: CopyAction,
-  destRoot: string,
-  source: Ref,
+  active: ActiveSnapshot,
   owner: { readonly owner?: Owner },
-  held: Held,
-  worker: OpDeps["worker"],
+  { source = { tag: "scratch" }, held, mayShare, worker }: ActionDeps,
   signal: AbortSignal,
-): Promise<void> {
-  const { src, dest, mode, modeStr, timestamp, includePatterns, excludePatterns } = action;
+): Promise<SharedCopy | undefined> {
+  const { src, mode, modeStr, timestamp } = action;
   const tree = await openTree(source, worker);
   if (tree === undefined) {
     throw new BakeError("file-missing", `cannot copy "${src}": it is not there`, {
@@ -243,12 +260,18 @@ async function copy(
     });
   }
   held.add(tree);
+  const parts = isPlain(action) ? await active.parts() : undefined;
+  const shared =
+    mayShare && parts !== undefined && tree.local !== undefined
+      ? await (await worker.copies())?.sharing(nameOfCopy(action, tree.local, owner.owner))
+      : undefined;
   try {
     await copyInto({
       srcRoot: tree.root,
       src,
-      destRoot,
-      dest,
+      destRoot: parts?.own ?? active.root,
+      destBelow: parts?.below,
+      dest: action.dest,
       ...(mode !== -1 && modeStr === "" && { mode }),
       ...(modeStr !== "" && { modeStr }),
       ...timestampOption(timestamp),
@@ -261,14 +284,25 @@ async function copy(
       alwaysReplace: action.alwaysReplaceExistingDestPaths,
       attemptUnpack: action.attemptUnpack,
       requiredPaths: action.requiredPaths,
-      includePatterns,
-      excludePatterns,
+      includePatterns: action.includePatterns,
+      excludePatterns: action.excludePatterns,
       ...(tree.local && { filter: tree.local, resetOwner: true }),
+      sharing: shared?.sharing,
       signal,
     });
   } catch (error) {
     throw explainMissing(error, [src, ...action.requiredPaths], tree);
   }
+  return shared;
+}
+
+/** All that decides where a file of a local folder is copied, and with what owner, mode and time. */
+function nameOfCopy(
+  { src, dest, mode, modeStr, timestamp }: CopyAction,
+  { root }: LocalTree,
+  owner: Owner | undefined,
+): string {
+  return JSON.stringify([root, src, dest, owner?.uid, owner?.gid, mode, modeStr, String(timestamp)]);
 }
 
 function timestampOption(timestamp: bigint): { readonly timestampNs?: bigint } {

@@ -95,7 +95,7 @@ async function contentKeyOf(
         : await hashPaths(tree.root, selectors, local, {
             signal,
             resetOwner: true,
-            statCache: await worker.statCache(),
+            statCache: await worker.statCache(local.root),
           });
     return { digest, parts: parts.map(({ label, value }) => ({ label: partLabel(label), value })) };
   } catch (error) {

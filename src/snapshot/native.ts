@@ -21,6 +21,7 @@ import {
   type SnapshotId,
   type Snapshotter,
 } from "./snapshotter.ts";
+import { readNote, writeNote } from "./note.ts";
 import { missing, snapshotIdOfName, type SnapshotStore } from "./snapshotstore.ts";
 
 export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner): Promise<Snapshotter> {
@@ -39,6 +40,7 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       const id = snapshotIdOfName(name);
       return (await store.use(id)) && id;
     },
+    noted: (id, name) => readNote(store, id, name),
     async changes(id) {
       const meta = await store.use(id);
       if (!meta) throw missing(id);
@@ -89,6 +91,8 @@ async function prepare(
   let over = false;
   return {
     root: files,
+    parts: () => Promise.resolve({ own: files, below: undefined }),
+    note: (name, bytes) => writeNote(draft, name, bytes),
     async commit(options = {}) {
       if (over) throw new BakeError("internal", "BUG: commit of a snapshot that is over");
       over = true;

@@ -29,6 +29,7 @@ import {
   type SnapshotId,
   type Snapshotter,
 } from "./snapshotter.ts";
+import { readNote, writeNote } from "./note.ts";
 import { missing, snapshotIdOfName, type SnapshotStore } from "./snapshotstore.ts";
 
 /** mount(2) copies one page of options. */
@@ -54,6 +55,7 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
       const id = snapshotIdOfName(name);
       return (await store.use(id)) && id;
     },
+    noted: (id, name) => readNote(store, id, name),
     changes: id => changes(libc, store, owner, id),
     difference: (lower, upper) => difference(libc, store, owner, lower, upper),
     lay: (base, what, signal) => lay(libc, store, owner, base, what, signal),
@@ -167,35 +169,51 @@ async function prepare(
   const files = join(draft, "fs");
   const work = join(base, "work");
   const merged = join(base, "root");
-  let state: "active" | "over" = "active";
+  const top = chain.at(-1);
   try {
     // A handful of tiny calls: waiting for a thread would take longer than making them here.
     mkdirSync(files, { recursive: true });
-    const top = chain.at(-1);
     if (top === undefined) chmodSync(files, 0o755);
     else {
       copyRootAttributes(store.files(top), files);
       mkdirSync(work);
       mkdirSync(merged);
-      mountLayers(
-        libc,
-        base,
-        chain.map(layer => store.files(layer)),
-        merged,
-        { upper: files, work },
-      );
     }
   } catch (thrown) {
     await rm(base, { recursive: true, force: true });
     throw storeError(thrown);
   }
-  const mounted = chain.length > 0;
+  let state: "parts" | "mounted" | "over" = "parts";
+  let below: Promise<MountedTree> | undefined;
+  const close = async (): Promise<void> => {
+    if (state === "mounted") unmount(libc, merged);
+    state = "over";
+    await (await below)?.[Symbol.asyncDispose]();
+  };
   return {
-    root: mounted ? merged : files,
+    get root() {
+      if (top === undefined) return files;
+      if (state === "parts") {
+        const layers = chain.map(layer => store.files(layer));
+        try {
+          mountLayers(libc, base, layers, merged, { upper: files, work });
+        } catch (thrown) {
+          throw storeError(thrown);
+        }
+        state = "mounted";
+      }
+      return merged;
+    },
+    async parts() {
+      if (top === undefined) return { own: files, below: undefined };
+      if (state !== "parts") return undefined;
+      below ??= view(libc, store, owner, top);
+      return { own: files, below: (await below).root };
+    },
+    note: (name, bytes) => writeNote(draft, name, bytes),
     async commit(options = {}) {
       if (state === "over") throw new BakeError("internal", "BUG: commit of a snapshot that is over");
-      if (mounted) unmount(libc, merged);
-      state = "over";
+      await close();
       const id = await store.commit(draft, { parent, kind: "overlay" }, options.name);
       // What is left is empty: the work folder, the mount point, links to layers.
       rmSync(base, { recursive: true, force: true });
@@ -203,8 +221,7 @@ async function prepare(
     },
     async [Symbol.asyncDispose]() {
       if (state === "over") return;
-      state = "over";
-      if (mounted) unmount(libc, merged);
+      await close();
       await rm(base, { recursive: true, force: true });
     },
   };

@@ -23,6 +23,8 @@ export interface Snapshotter {
   exists(id: SnapshotId): Promise<boolean>;
   /** The snapshot committed under a name, such as the chain id of image layers; it stays while this process lives. */
   lookup(name: string): Promise<SnapshotId | undefined>;
+  /** What was noted beside a snapshot, and the directory of its own entries; it stays while this process lives. */
+  noted(id: SnapshotId, name: string): Promise<{ readonly own: string; readonly bytes: Buffer } | undefined>;
   /** What a snapshot changed against its parent, sorted by path component (bytes of UTF-8), parents before children. */
   changes(id: SnapshotId): Promise<SnapshotChanges>;
   /** What an upper tree changed against a lower one that it need not be made from; undefined is an empty tree. */
@@ -41,11 +43,27 @@ export interface MountedTree extends AsyncDisposable {
 }
 
 export interface ActiveSnapshot extends MountedTree {
+  /** Mounted when first asked for. @throws BakeError "mount-failed" */
+  readonly root: string;
+  /**
+   * The tree in the parts it is made of, for adding to it without a mount; undefined once `root` was asked for, which
+   * ends the use of the parts.
+   */
+  parts(): Promise<TreeParts | undefined>;
+  /** Keeps a small file beside the tree, found again with `noted`. Names are lower-case letters and digits. */
+  note(name: string, bytes: Uint8Array): void;
   /**
    * Makes the tree permanent; the active snapshot may no longer be used, dispose does nothing then. With a name it
    * can be looked up again; when another process was first with that name, its snapshot is the result.
    */
   commit(options?: { readonly name?: string }): Promise<SnapshotId>;
+}
+
+export interface TreeParts {
+  /** Where entries are added: on the same file system as committed snapshots. */
+  readonly own: string;
+  /** The tree that `own` lies over, for reading; undefined when `own` is the whole tree. */
+  readonly below: string | undefined;
 }
 
 export interface SnapshotChanges extends AsyncDisposable {

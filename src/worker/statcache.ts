@@ -1,65 +1,97 @@
-// Digests of files of users' directories by their stat: kept in the state directory so that an unchanged file is not
-// read again. Losing it costs time only.
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+// What was learned of the files of users' directories, by their stat: kept in the state directory so that an unchanged
+// file is not read again. One file for each directory, so that a small one does not wait for what is known of a large
+// one. Losing it costs time only.
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import type { StatCache } from "../layer/filehash.ts";
+import { StatTable } from "../layer/stattable.ts";
 
 export interface SavedStatCache extends StatCache {
   /** Writes what was learned, for later runs. */
   save(): Promise<void>;
 }
 
-const FORM = "llbake stats 1";
-/** Beyond this many files only those seen in this run are kept. */
-const MAX_ENTRIES = 500_000;
+export interface StatCacheOptions {
+  /** Nothing that was learned in earlier runs is believed. Default false. */
+  readonly verify?: boolean | undefined;
+}
 
-/** Reads the saved cache; a damaged file counts as empty. */
-export async function openStatCache(root: StateRoot, owner: Owner): Promise<SavedStatCache> {
-  const file = path.join(root.facts, "stats");
-  const known = await readEntries(file);
-  const seen = new Map<string, string>();
+/** sha256, and a byte that is 1 for a file without attributes. */
+const DIGEST_BYTES = 32;
+const VALUE_BYTES = DIGEST_BYTES + 1;
+/** Files that were not seen in this run are kept while they are not many more than those that were. */
+const SPARE_FILES = 10_000;
+/** What is known of so many directories is kept; then that of those used least recently goes. */
+const MAX_DIRECTORIES = 200;
+const DAY_MS = 24 * 3600_000;
+
+/** Reads what is known of the files below `directory`; a damaged file counts as empty. */
+export async function openStatCache(
+  root: StateRoot,
+  owner: Owner,
+  directory: string,
+  { verify = false }: StatCacheOptions = {},
+): Promise<SavedStatCache> {
+  const folder = path.join(root.facts, "hashes");
+  const file = path.join(folder, createHash("sha256").update(directory).digest("hex").slice(0, 32));
+  const table = (verify ? undefined : await readTable(file)) ?? new StatTable(VALUE_BYTES);
+  const known = table.size;
+  const seen = new Set<string>();
+  const value = Buffer.alloc(VALUE_BYTES);
+  const from = directory === "/" ? 1 : directory.length + 1;
   let changed = false;
   return {
-    get(key) {
-      const value = known.get(key);
-      if (value !== undefined) seen.set(key, value);
-      return value;
+    get(absolute, stats) {
+      const name = absolute.slice(from);
+      const found = table.get(name, stats);
+      if (found === undefined) return undefined;
+      if (known > SPARE_FILES) seen.add(name);
+      return { digest: found.toString("hex", 0, DIGEST_BYTES), isPlain: found[DIGEST_BYTES] === 1 };
     },
-    set(key, value) {
-      known.set(key, value);
-      seen.set(key, value);
+    set(absolute, stats, { digest, isPlain }) {
+      const name = absolute.slice(from);
+      value.write(digest, "hex");
+      value[DIGEST_BYTES] = isPlain ? 1 : 0;
+      table.set(name, stats, value);
+      seen.add(name);
       changed = true;
     },
     async save() {
       if (!changed) return;
-      const entries = known.size > MAX_ENTRIES ? seen : known;
-      const lines = [FORM];
-      for (const [key, value] of entries) lines.push(JSON.stringify([key, value]));
+      const kept = table.size > 2 * seen.size + SPARE_FILES ? table.filter(name => seen.has(name)) : table;
       const draft = owner.newPath("temp");
-      await mkdir(path.dirname(draft), { recursive: true });
-      await writeFile(draft, `${lines.join("\n")}\n`);
+      await mkdir(folder, { recursive: true });
+      await writeFile(draft, kept.encode());
       // The last of several processes wins; what the others learned is learned again.
       await rename(draft, file);
+      await forgetOldest(folder);
       changed = false;
     },
   };
 }
 
-async function readEntries(file: string): Promise<Map<string, string>> {
-  const entries = new Map<string, string>();
-  const text = await readFile(file, "utf8").catch(() => "");
-  const [form, ...lines] = text.split("\n");
-  if (form !== FORM) return entries;
-  for (const line of lines) {
-    try {
-      const pair: unknown = JSON.parse(line);
-      if (Array.isArray(pair) && typeof pair[0] === "string" && typeof pair[1] === "string")
-        entries.set(pair[0], pair[1]);
-    } catch {
-      // A line cut off by a crash; the file it describes is hashed again.
-    }
-  }
-  return entries;
+async function readTable(file: string): Promise<StatTable | undefined> {
+  const bytes = await readFile(file).catch(() => undefined);
+  if (bytes === undefined) return undefined;
+  const now = Date.now();
+  const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: now }));
+  if (mtimeMs + DAY_MS < now) await utimes(file, new Date(now), new Date(now)).catch(() => undefined);
+  return StatTable.decode(bytes, VALUE_BYTES);
+}
+
+async function forgetOldest(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  if (names.length <= MAX_DIRECTORIES) return;
+  const files = await Promise.all(
+    names.map(async name => {
+      const file = path.join(folder, name);
+      const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: 0 }));
+      return { file, mtimeMs };
+    }),
+  );
+  files.sort((a, b) => a.mtimeMs - b.mtimeMs);
+  for (const { file } of files.slice(0, MAX_DIRECTORIES / 2)) await rm(file, { force: true });
 }

@@ -4,16 +4,19 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { openOwner, type Owner } from "../content/lease.ts";
+import type { Room } from "../content/ledger.ts";
 import { openStateRoot, type StateRoot } from "../content/root.ts";
+import type { EmulationWay } from "../executor/emulation.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { StatCache } from "../layer/filehash.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import type { Session } from "../session/session.ts";
 import { type LayerBlobs, openLayerBlobs } from "../snapshot/layerblobs.ts";
-import { openSnapshotter } from "../snapshot/open.ts";
+import { openSnapshots } from "../snapshot/open.ts";
 import type { Snapshotter } from "../snapshot/snapshotter.ts";
 import { createImageResolver, type ImageResolver } from "../source/imageresolver.ts";
+import type { Copies } from "./copies.ts";
 import { openMemoryDirectory } from "./memorydirectory.ts";
 import { openStatCache, type SavedStatCache } from "./statcache.ts";
 import { openStepLogs, type StepLogs } from "./steplogs.ts";
@@ -32,7 +35,10 @@ export interface Worker extends AsyncDisposable {
   /** Directory of the cache mounts of steps. */
   readonly cacheMounts: string;
   readonly logs: StepLogs;
-  statCache(): Promise<StatCache>;
+  /** What is known of the files below a directory of the user. */
+  statCache(directory: string): Promise<StatCache>;
+  /** Earlier copies of local folders; undefined when nothing is to be taken from them. */
+  copies(): Promise<Copies | undefined>;
   /** @throws BakeError "runtime-missing" when no OCI runtime works here */
   executor(): Promise<Executor>;
   /** A client that asks with the credentials of a session. */
@@ -47,17 +53,28 @@ export interface WorkerOptions {
   readonly platform: Platform;
   /** Path or name of the OCI runtime; the best one found when absent. */
   readonly runtime?: string | undefined;
+  /** Where to look for emulators and for a runtime given by name: a list of folders as in PATH. Default: the usual folders. */
+  readonly searchPath?: string | undefined;
+  /** The ways to emulate other platforms that may be taken. Default: all. */
+  readonly emulationWays?: readonly EmulationWay[] | undefined;
+  /** How large the state directory may get; as large as its disk when absent. */
+  readonly room?: Room | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Every file of local folders is read, whatever its times say, and none is shared with earlier copies. Default false. */
+  readonly verifyInputs?: boolean | undefined;
+  /** Snapshots are not opened: their content and its owners mean something only with the right to mount. */
+  readonly confined?: boolean | undefined;
 }
 
 /** Enters the state directory. @throws BakeError "state-unusable" */
-export async function openWorker({ rootPath, platform, runtime, now }: WorkerOptions): Promise<Worker> {
+export async function openWorker(options: WorkerOptions): Promise<Worker> {
+  const { rootPath, platform, now } = options;
   const root = await openStateRoot(rootPath);
-  const owner = await openOwner(root);
+  const owner = await openOwner(root, { room: options.room });
   try {
     const blobs = openBlobStore(root, owner);
-    const snapshots = await openSnapshotter(root, owner);
+    const { snapshotter: snapshots } = await openSnapshots(root, owner, { confined: options.confined });
     const cacheMounts = path.join(root.path, "cache-mounts");
     await mkdir(cacheMounts, { recursive: true, mode: 0o700 });
     const clients = new WeakMap<Session, Promise<RegistryClient>>();
@@ -70,7 +87,8 @@ export async function openWorker({ rootPath, platform, runtime, now }: WorkerOpt
       clients.set(session, client);
       return client;
     };
-    let stats: Promise<SavedStatCache> | undefined;
+    const statCaches = new Map<string, Promise<SavedStatCache>>();
+    let copies: Promise<Copies | undefined> | undefined;
     let executor: Promise<Executor> | undefined;
     return {
       platform,
@@ -84,12 +102,22 @@ export async function openWorker({ rootPath, platform, runtime, now }: WorkerOpt
       cacheMounts,
       logs: openStepLogs(root, owner, { now }),
       registry,
-      statCache: () => (stats ??= openStatCache(root, owner)),
-      executor: () => (executor ??= openExecutor(root, owner, runtime)),
+      copies: () =>
+        options.verifyInputs === true
+          ? Promise.resolve(undefined)
+          : (copies ??= openCopies(root, owner, snapshots)),
+      statCache(directory) {
+        const known = statCaches.get(directory);
+        if (known !== undefined) return known;
+        const opened = openStatCache(root, owner, directory, { verify: options.verifyInputs });
+        statCaches.set(directory, opened);
+        return opened;
+      },
+      executor: () => (executor ??= openExecutor(root, owner, options)),
       memoryDirectory: () => openMemoryDirectory(owner),
       async [Symbol.asyncDispose]() {
         try {
-          await (await stats)?.save();
+          for (const cache of statCaches.values()) await (await cache).save();
         } finally {
           await owner[Symbol.asyncDispose]();
         }
@@ -101,7 +129,15 @@ export async function openWorker({ rootPath, platform, runtime, now }: WorkerOpt
   }
 }
 
-async function openExecutor(root: StateRoot, owner: Owner, runtime: string | undefined): Promise<Executor> {
+async function openExecutor(
+  root: StateRoot,
+  owner: Owner,
+  { platform, runtime, searchPath, emulationWays }: WorkerOptions,
+): Promise<Executor> {
   const { createExecutor } = await import("../executor/container.ts");
-  return createExecutor({ root, owner, ...(runtime !== undefined && { runtime }) });
+  return createExecutor({ root, owner, platform, runtime, searchPath, emulationWays });
+}
+
+async function openCopies(root: StateRoot, owner: Owner, snapshots: Snapshotter): Promise<Copies> {
+  return (await import("./copies.ts")).openCopies(root, owner, snapshots);
 }

@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { hashPaths, type PathSelector } from "../../src/layer/contenthash.ts";
-import type { StatCache } from "../../src/layer/filehash.ts";
+import type { KnownFile, StatCache } from "../../src/layer/filehash.ts";
+import type { FileIdentity } from "../../src/layer/stattable.ts";
 import type { TreeFilter } from "../../src/layer/view.ts";
 import { loadXattrs } from "../../src/layer/xattr.ts";
 import { describeTree, isRoot, makeTree, tempDir, type Tree } from "../rig/tree.ts";
@@ -38,19 +39,20 @@ async function digest(
   return (await hashPaths(dir.path, selectors, filter)).digest;
 }
 
-function memoryCache(): StatCache & { readonly entries: Map<string, string>; hits: number } {
-  const entries = new Map<string, string>();
-  const cache = {
+function memoryCache(): StatCache & { readonly entries: Map<string, KnownFile>; hits: number } {
+  const entries = new Map<string, KnownFile>();
+  const key = (absolute: string, { dev, ino, size, mtimeNs, ctimeNs }: FileIdentity): string =>
+    [absolute, dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  return {
     entries,
     hits: 0,
-    get(key: string): string | undefined {
-      const found = entries.get(key);
-      if (found !== undefined) cache.hits++;
-      return found;
+    get(absolute, stats) {
+      const value = entries.get(key(absolute, stats));
+      if (value !== undefined) this.hits++;
+      return value;
     },
-    set: (key: string, value: string): void => void entries.set(key, value),
+    set: (absolute, stats, value) => entries.set(key(absolute, stats), value),
   };
-  return cache;
 }
 
 test("each change that a copy would see changes the digest; a change of time does not", async () => {
