@@ -56,6 +56,8 @@ export function findHostEntry({ elf }: Architecture, folder = BINFMT): HostEntry
 /** A user namespace with a table of its own; containers join it by its path. */
 export interface BinfmtNamespace extends Disposable {
   readonly path: string;
+  /** The mount namespace in which the table is to be seen. */
+  readonly mountPath: string;
   /** The ids of the namespace: those of this process, each as itself. */
   readonly idMap: readonly IdMapping[];
 }
@@ -112,6 +114,7 @@ export async function openBinfmtNamespace(emulators: readonly Emulator[]): Promi
     for (const kind of ["user", "mnt"]) held.push(openSync(`/proc/${pid}/ns/${kind}`, "r"));
     return {
       path: `/proc/${process.pid}/fd/${held[0]}`,
+      mountPath: `/proc/${process.pid}/fd/${held[1]}`,
       idMap,
       [Symbol.dispose]: () => held.splice(0).forEach(fd => closeSync(fd)),
     };

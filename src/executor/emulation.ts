@@ -13,7 +13,7 @@ import { architectures, type Architecture, findEmulators, type FoundEmulators } 
 export type Emulation =
   | { readonly way: "native" }
   /** The container joins a user namespace in which the emulators are registered. */
-  | { readonly way: "namespace"; readonly namespace: Omit<BinfmtNamespace, keyof Disposable> }
+  | { readonly way: "namespace"; readonly namespace: Pick<BinfmtNamespace, "path" | "idMap"> }
   /** The machine has the emulator registered; without `isOpen` the image must contain it. */
   | { readonly way: "host"; readonly interpreter: string; readonly isOpen: boolean }
   /** The emulator is mounted and runs the command; what the command starts in turn is not emulated. */
@@ -26,7 +26,7 @@ export type EmulationWay = (typeof emulationWays)[number];
 export interface EmulationOptions {
   readonly owner: Owner;
   readonly native: Platform;
-  /** Where to look for emulators: a list of folders as in PATH. */
+  /** Where to look for emulators: a list of folders as in PATH; "" is the usual ones. */
   readonly searchPath: string;
   /** The ways that may be taken. Default: all. */
   readonly ways?: readonly EmulationWay[] | undefined;

@@ -45,12 +45,11 @@ export interface FoundEmulators {
   readonly dynamic: readonly string[];
 }
 
-/** Folders that are looked through after those of the search path. */
-const FURTHER_FOLDERS = ["/usr/local/bin", "/usr/bin", "/bin"];
+const USUAL_FOLDERS = ["/usr/local/bin", "/usr/bin", "/bin"];
 
-/** The emulators for other architectures than `native`'s. `searchPath` is a list of folders as in PATH. */
+/** The emulators for other architectures than `native`'s. `searchPath` is a list of folders as in PATH; "" is the usual ones. */
 export function findEmulators(searchPath: string, native: Platform): FoundEmulators {
-  const folders = [...new Set([...searchPath.split(delimiter).filter(Boolean), ...FURTHER_FOLDERS])];
+  const folders = searchPath === "" ? USUAL_FOLDERS : searchPath.split(delimiter).filter(Boolean);
   const usable: Emulator[] = [];
   const dynamic: string[] = [];
   for (const architecture of architectures) {
