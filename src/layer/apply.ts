@@ -92,7 +92,11 @@ export async function applyLayer(
       );
     }
   }
-  target.finish();
+  try {
+    target.finish();
+  } catch (thrown) {
+    throw fileFailure("extract to", "/", thrown);
+  }
   const found = digester.digest();
   if (diffId !== undefined && found !== diffId) {
     throw new BakeError("content-corrupt", `the layer's content has digest ${found}, expected ${diffId}`);

@@ -135,11 +135,7 @@ export async function removeAt({
   readonly allowWildcard: boolean;
   readonly allowNotFound: boolean;
 }): Promise<void> {
-  const matches = allowWildcard
-    ? matchSources(createTreeView(root), path, { wildcard: true, followSymlink: false }).map(
-        match => match.found,
-      )
-    : [path];
+  const matches = allowWildcard ? matchesIn(root, path) : [path];
   if (matches.length === 0 && !allowNotFound && !/[*?[]/.test(path)) throw missing(path);
   for (const match of matches) {
     if (cleanPath(match) === "")
@@ -159,13 +155,25 @@ export async function removeAt({
   }
 }
 
+function matchesIn(root: string, path: string): readonly string[] {
+  try {
+    const view = createTreeView(root);
+    return matchSources(view, path, { wildcard: true, followSymlink: false }).map(({ found }) => found);
+  } catch (thrown) {
+    throw fileFailure("remove", path, thrown);
+  }
+}
+
 function missing(path: string): BakeError {
   return new BakeError("file-operation", `cannot remove "${path}": no such file or directory`);
 }
 
+/** An entry that is still there after so many tries is being filled by somebody. */
+const MAX_TRIES = 1000;
+
 /** Removes an entry with everything below it. Absence is success, a symlink is not followed. */
 export function removeEntry(directory: Directory, name: string): void {
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     try {
       if (directory.stat(name)?.isDirectory() === true) {
         emptyDirectory(directory, name);
@@ -176,7 +184,8 @@ export function removeEntry(directory: Directory, name: string): void {
       const code = errnoOf(thrown);
       if (code === "ENOENT") return;
       // Others fill it, or make another thing of it, while it is removed.
-      if (code !== "EISDIR" && code !== "ENOTDIR" && code !== "ELOOP" && code !== "ENOTEMPTY") throw thrown;
+      const again = code === "EISDIR" || code === "ENOTDIR" || code === "ELOOP" || code === "ENOTEMPTY";
+      if (!again || tries >= MAX_TRIES) throw thrown;
     }
   }
 }
