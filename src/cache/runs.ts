@@ -128,7 +128,8 @@ function decodeVerdict(value: unknown): Verdict | undefined {
   if (!isObject(value)) return undefined;
   const { tag, reason, until } = value;
   if (tag === "cached" || tag === "read" || tag === "unneeded") return { tag };
-  if (tag === "ran" && typeof reason === "string") return { tag, reason };
+  if (tag === "failed") return { tag, ...(typeof reason === "string" && { reason }) };
+  if ((tag === "ran" || tag === "canceled") && typeof reason === "string") return { tag, reason };
   if (tag === "unknown" && typeof until === "string") return { tag, until };
   return undefined;
 }

@@ -45,20 +45,22 @@ export function reportJson(targets: readonly TargetReport[], tense: Tense): stri
 /** "2 of 5 steps" with what `tense` says of them. */
 export function countExecuted(steps: readonly StepReport[]): string {
   const all = needed(steps).filter(({ verdict }) => verdict.tag !== "read");
-  const executed = all.filter(({ verdict }) => verdict.tag === "ran").length;
+  const executed = all.filter(({ verdict }) => EXECUTED.has(verdict.tag)).length;
   return `${executed} of ${all.length} ${all.length === 1 ? "step" : "steps"}`;
 }
+
+const EXECUTED: ReadonlySet<string> = new Set(["ran", "failed", "canceled"]);
 
 function needed(steps: readonly StepReport[]): readonly StepReport[] {
   return steps.filter(({ verdict }) => verdict.tag !== "unneeded");
 }
 
-const WIDTH = "UNKNOWN".length;
+const WIDTH = "CANCELED".length;
 
 function stepLines({ name, verdict }: StepReport, tense: Tense): readonly string[] {
   const line = `  ${wordOf(verdict, tense).padEnd(WIDTH)}  ${oneLine(name)}`;
   const indent = " ".repeat(WIDTH + 4);
-  if (verdict.tag === "ran") return [line, `${indent}because ${verdict.reason}`];
+  if ("reason" in verdict) return [line, `${indent}because ${verdict.reason}`];
   if (verdict.tag === "unknown" && verdict.until !== name)
     return [line, `${indent}until ${JSON.stringify(oneLine(verdict.until))} has run`];
   return [line];
@@ -72,6 +74,10 @@ function wordOf(verdict: StepReport["verdict"], tense: Tense): string {
       return "READ";
     case "ran":
       return tense;
+    case "failed":
+      return "FAILED";
+    case "canceled":
+      return "CANCELED";
     case "unknown":
       return "UNKNOWN";
     case "unneeded":
@@ -88,7 +94,7 @@ function stepJson({ id, name, verdict }: StepReport, tense: Tense): object {
     digest: id,
     name,
     state: wordOf(verdict, tense).toLowerCase(),
-    ...(verdict.tag === "ran" && { reason: verdict.reason }),
+    ...("reason" in verdict && { reason: verdict.reason }),
     ...(verdict.tag === "unknown" && { until: verdict.until }),
   };
 }

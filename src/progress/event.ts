@@ -19,11 +19,10 @@ export type ProgressEvent =
       readonly targets?: readonly string[];
     }
   | { readonly type: "started"; readonly id: StepId; readonly at: number }
-  /**
-   * Why a step runs, to be read after "because": `file "src/a.c" changed`. Not `notable` is what is so in every build or
-   * was asked for: the step was never built, reads a directory in place, or the cache is switched off.
-   */
-  | { readonly type: "reason"; readonly id: StepId; readonly text: string; readonly notable: boolean }
+  /** Why a step runs, to be read after "because": `file "src/a.c" changed`. Told of every step that executes. */
+  | { readonly type: "reason"; readonly id: StepId; readonly text: string }
+  /** The command of the step is for another processor, whose `platform` (`linux/arm64`) is emulated. */
+  | { readonly type: "emulated"; readonly id: StepId; readonly platform: string }
   /** The step's result came from the cache; no `started` need precede it. */
   | { readonly type: "cached"; readonly id: StepId; readonly at: number }
   | { readonly type: "done"; readonly id: StepId; readonly at: number }

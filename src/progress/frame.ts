@@ -95,8 +95,9 @@ function stepLines(step: Step, logLines: number, { columns, now, color }: FrameO
   const because = step.reason === undefined ? "" : `  because ${step.reason}`;
   // A part of no size says by its name what goes on, such as waiting for another process.
   const doing = step.state === "running" && moving !== undefined && amount === "" ? `  ${moving.name}` : "";
+  const emulated = step.emulated === undefined ? "" : `  emulated ${step.emulated}`;
   const left = fit(
-    `${word}${safeLine(step.name + because + doing, { color: false })}`,
+    `${word}${safeLine(step.name + emulated + because + doing, { color: false })}`,
     columns - right.length - 4,
   );
   const gap = " ".repeat(Math.max(1, columns - 3 - width(left) - right.length));

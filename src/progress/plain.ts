@@ -50,6 +50,7 @@ export function createPlainPrinter(
   const pending = new Map<StepId, Pending>();
   const dirty = new Set<StepId>();
   const explained = new Set<StepId>();
+  const emulated = new Set<StepId>();
   const printedParts = new Map<string, { readonly at: number; readonly current: number }>();
   let turn: Step | undefined;
   let first = true;
@@ -78,6 +79,10 @@ export function createPlainPrinter(
     if (step.reason !== undefined && !explained.has(step.id)) {
       explained.add(step.id);
       line(`because ${safeLine(step.reason, { color: false })}`);
+    }
+    if (step.emulated !== undefined && !emulated.has(step.id)) {
+      emulated.add(step.id);
+      line(`emulated ${step.emulated}`);
     }
     for (const part of entry.parts.values()) {
       const key = `${step.id} ${part.name}`;

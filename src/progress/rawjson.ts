@@ -49,9 +49,10 @@ function statusOf(event: ProgressEvent, step: Step | undefined, part: Part | und
         ],
       };
     case "reason":
-      return step === undefined || !event.notable ? undefined : { vertexes: [vertexOf(step)] };
+      return step === undefined ? undefined : { vertexes: [vertexOf(step)] };
     case "step":
     case "started":
+    case "emulated":
     case "cached":
     case "done":
     case "failed":

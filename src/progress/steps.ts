@@ -36,8 +36,10 @@ export interface Step {
   startedAt: number | undefined;
   endedAt: number | undefined;
   message: string | undefined;
-  /** Why it runs; only what is worth telling. */
+  /** Why it runs. */
   reason: string | undefined;
+  /** The platform that is emulated for it. */
+  emulated: string | undefined;
   readonly parts: Map<string, Part>;
   /** The last lines of output. */
   readonly tail: LogLine[];
@@ -113,6 +115,7 @@ export function createSteps({ showTargets = false }: StepsOptions = {}): Steps {
         endedAt: undefined,
         message: undefined,
         reason: undefined,
+        emulated: undefined,
         parts: new Map(),
         tail: [],
         lineCount: 0,
@@ -129,7 +132,10 @@ export function createSteps({ showTargets = false }: StepsOptions = {}): Steps {
         step.endedAt = undefined;
         return { step, lines: [] };
       case "reason":
-        if (event.notable) step.reason = event.text;
+        step.reason = event.text;
+        return { step, lines: [] };
+      case "emulated":
+        step.emulated = event.platform;
         return { step, lines: [] };
       case "cached":
       case "done":

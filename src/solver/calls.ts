@@ -2,7 +2,7 @@
 // advances the machine: driver.ts follows it and turns its answer into an event.
 import { BakeError, invariant } from "../diagnostic/error.ts";
 import type { Emit } from "../progress/event.ts";
-import { isNotable, reasonToExecute } from "./explain.ts";
+import { reasonToExecute } from "./explain.ts";
 import { inputAt, resultOf, type Node } from "./graph.ts";
 import type { Hints } from "./hints.ts";
 import type { CacheKey, CacheMap, CacheRecord, Clock, ContentKey, OpContext } from "./op.ts";
@@ -118,10 +118,11 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
     const inputs = vertex.inputs.map(input => input.vertex.name);
     const previous = (): ReturnType<typeof hints.previousParts> => hints.previousParts(vertex);
     const reason = await reasonToExecute({ run: state.run, inputs, previous });
-    const known = node.reason === reason.text;
-    node.reason = reason.text;
-    if (!known) emit({ type: "reason", id: vertex.digest, text: reason.text, notable: isNotable(reason) });
-    return reason.text;
+    const known = node.reason === reason;
+    node.reason = reason;
+    // That a directory is read in place needs no reason.
+    if (!known && node.map?.volatile !== true) emit({ type: "reason", id: vertex.digest, text: reason });
+    return reason;
   }
 
   async function execute(node: Node<R>): Promise<Executed<R>> {

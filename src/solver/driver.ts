@@ -236,12 +236,11 @@ export function createDriver<R>({
 
   function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {
     if (attempt !== node.attempt || node.state.tag === "failed") return undefined;
-    emit({ type: "failed", id: node.vertex.digest, at: clock.now(), message: BakeError.from(error).message });
+    const { digest: vertex, name, explainError } = node.vertex;
+    const told = explainError === undefined ? error : explainError(error);
+    emit({ type: "failed", id: vertex, at: clock.now(), message: BakeError.from(told).message });
     node.shown = "ran";
-    return {
-      type: "failed",
-      error: { vertex: node.vertex.digest, name: node.vertex.name, error } satisfies Failure,
-    };
+    return { type: "failed", error: { vertex, name, error: told } satisfies Failure };
   }
 
   // ---- claims: who still wants what

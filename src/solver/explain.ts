@@ -12,12 +12,6 @@ export interface ExplainRequest<R> {
   readonly previous: () => Promise<readonly StoredPart[] | undefined>;
 }
 
-export interface Reason {
-  readonly kind: "new" | "changed" | "lost" | "forced" | "volatile" | "doubt";
-  /** To be read after "because". */
-  readonly text: string;
-}
-
 /** How many changed parts a reason names. */
 const NAMED = 3;
 
@@ -34,16 +28,10 @@ const OTHER_REASONS = {
   doubt: "the cache could not be read",
 } as const;
 
-/** The reason of an execution. Never throws by itself. */
-export async function reasonToExecute<R>({ run, inputs, previous }: ExplainRequest<R>): Promise<Reason> {
-  if (run.because !== undefined) return { kind: run.because, text: OTHER_REASONS[run.because] };
-  const text = explainParts(await previous(), partsOf(run.keying), inputs);
-  return { kind: text === NEW ? "new" : text === OTHER_REASONS.lost ? "lost" : "changed", text };
-}
-
-/** Whether a reason tells more than what is so in every build or was asked for. */
-export function isNotable({ kind }: Reason): boolean {
-  return kind === "changed" || kind === "lost" || kind === "doubt";
+/** The reason of an execution, to be read after "because". Never throws by itself. */
+export async function reasonToExecute<R>({ run, inputs, previous }: ExplainRequest<R>): Promise<string> {
+  if (run.because !== undefined) return OTHER_REASONS[run.because];
+  return explainParts(await previous(), partsOf(run.keying), inputs);
 }
 
 /**
@@ -55,15 +43,18 @@ export function explainParts(
   now: readonly KeyPart[],
   inputs: readonly string[],
 ): string {
-  if (before === undefined || before.length === 0) return NEW;
-  const changes = compareParts(
-    before.filter(part => part.label !== FORCED_LABEL),
-    now.map(storedPart),
-  );
+  if (before === undefined) return NEW;
+  if (before.length === 0) return OTHER_REASONS.lost;
+  const plain = before.filter(part => part.label !== FORCED_LABEL);
+  const fresh = now.map(storedPart);
+  const changes = compareParts(plain, fresh);
   // An input rebuilt with the same content changes its id alone; the pieces of its content say more than its digest.
   const pieces = changes.filter(change => inputOf(change.label) === undefined);
   const chosen = pieces.length > 0 ? pieces : changes;
-  if (chosen.length === 0) return OTHER_REASONS.lost;
+  if (chosen.length === 0) {
+    const moved = firstMoved(plain, fresh);
+    return moved === undefined ? OTHER_REASONS.lost : `the order of its ${nounOf(moved)}s changed`;
+  }
   const facts = new Map(
     chosen.map(change => [JSON.stringify(factOf(change, inputs)), factOf(change, inputs)]),
   );
@@ -89,7 +80,7 @@ function groupFacts(facts: readonly Fact[]): readonly string[] {
   return [...groups.values()].map(group => {
     const names = group.flatMap(({ name }) => name ?? []);
     const { noun, verb } = group[0] ?? { noun: "", verb: "" };
-    return [names.length > 1 ? `${noun}s` : noun, names.join(", "), verb]
+    return [names.length > 1 && noun !== "" ? `${noun}s` : noun, names.join(", "), verb]
       .filter(word => word !== "")
       .join(" ");
   });
@@ -119,6 +110,13 @@ export function compareParts(
   for (const [label, parts] of old)
     if (!fresh.has(label)) changes.push({ label, change: "removed", ...shown("from", parts) });
   return changes;
+}
+
+/** The first label that stands elsewhere than before, of labels that are all the same. */
+function firstMoved(before: readonly StoredPart[], now: readonly StoredPart[]): string | undefined {
+  // Two keys of a step share parts; each is told once.
+  const old = [...byLabel(before).keys()];
+  return [...byLabel(now).keys()].find((label, at) => label !== old[at]);
 }
 
 function partsOf<R>({ definition, content }: Keying<R>): readonly KeyPart[] {
@@ -158,12 +156,23 @@ function shown<K extends "from" | "to">(
 
 function factOf({ label, change, from, to }: PartChange, inputs: readonly string[]): Fact {
   const input = inputOf(label);
-  if (input !== undefined)
-    return { noun: "input", name: JSON.stringify(inputs[input] ?? String(input)), verb: "changed" };
-  const [, noun = label, name] = /^(.*?) (".*")$/.exec(label) ?? [];
+  if (input !== undefined) return { ...stepFact(inputs[input] ?? ""), verb: "changed" };
+  const name = /^.*? (".*")$/.exec(label)?.[1];
+  const noun = nounOf(label);
   const [before, after] = [abridged(from), abridged(to)];
   const differ = change === "changed" && before !== undefined && after !== undefined && before !== after;
   return { noun, name, verb: differ ? `changed from ${before} to ${after}` : change };
+}
+
+/** What kind of thing a label names: `variable "A"` is a variable. */
+function nounOf(label: string): string {
+  return /^(.*?) ".*"$/.exec(label)?.[1] ?? label;
+}
+
+/** How a step is called in the reason of another: its place, `[build 2/4]`, says enough. */
+function stepFact(name: string): Pick<Fact, "noun" | "name"> {
+  const place = /^\[[^\]]*\d+\/\d+\]/.exec(name)?.[0];
+  return place === undefined ? { noun: "input", name: abridged(name) } : { noun: "", name: place };
 }
 
 /** A value short enough to be read in a line: digests cut, line ends and the middle of long texts left out. */

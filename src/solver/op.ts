@@ -10,6 +10,8 @@ export interface Vertex<R> {
   readonly name: string;
   readonly inputs: readonly Edge<R>[];
   readonly op: Op<R>;
+  /** How an error of the step is told, such as with the place where the user wrote it. Default: as it is. */
+  readonly explainError?: (error: unknown) => unknown;
   /** Always execute, whatever the cache has (the result is still saved). */
   readonly ignoreCache?: boolean;
 }
@@ -133,7 +135,8 @@ export interface CacheStore<R> {
   claim?(key: Digest, wait?: ClaimWait): Promise<Claim | undefined>;
   /**
    * What the keys were made of when a vertex was last saved: one with the same digest, else one with the same name.
-   * All parts and details of all keys of that save. Only used to explain a miss.
+   * All parts and details of all keys of that save; none when it is only known that there was one. Only used to explain
+   * a miss.
    */
   previousParts?(vertex: {
     readonly digest: Digest;

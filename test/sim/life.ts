@@ -5,7 +5,7 @@ import { createMemoryStore, type MemoryStore } from "../solver/memorystore.ts";
 import { checkAfterFaults } from "./afterfaults.ts";
 import type { Mark } from "./marks.ts";
 import { createProcess } from "./process.ts";
-import { loseSomething, VERSIONS, type Run, type Scenario } from "./scenario.ts";
+import { loseSomething, type Run, type Scenario } from "./scenario.ts";
 import { createVirtualClock, type VirtualClock } from "./virtualclock.ts";
 import { describeSpecs, type Spec, type Value } from "./world.ts";
 
@@ -90,7 +90,7 @@ async function simulateRun(life: Life, run: Run): Promise<RunState> {
       trace.push(`${clock.now()} source ${source.id} changes`);
       state.mutated = true;
       const versions = random.chance(0.7) ? facts.versionA : facts.versionB;
-      versions.set(source.id, ((versions.get(source.id) ?? 0) + 1) % VERSIONS);
+      versions.set(source.id, ((versions.get(source.id) ?? 0) + 1) % swarm.versions);
     });
   for (const at of run.evictAt) later(at, () => loseSomething(random, swarm, life.store));
   if (run.killAt !== undefined)

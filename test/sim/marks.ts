@@ -10,6 +10,7 @@ export const MARKS = [
   "forced",
   "read anew",
   "input changed while used",
+  "could not be read again",
   "canceled while running",
   "started again after cancel",
   "joined late",

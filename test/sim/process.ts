@@ -111,6 +111,10 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
                 if (run.failing.get(spec) === "content") throw new Error(`content ${spec.id}`);
                 const seen = fieldsOf(readHandle(handle), input.reads);
                 const before = contentSeen.get(i);
+                if (before !== undefined && run.failing.get(spec) === "again") {
+                  marks.add("could not be read again");
+                  throw new Error(`content ${spec.id}`);
+                }
                 if (before !== undefined && before !== seen) marks.add("input changed while used");
                 contentSeen.set(i, seen);
                 const label = `file of ${input.spec.id}`;

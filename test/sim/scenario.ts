@@ -23,12 +23,15 @@ export interface Swarm {
   readonly cancels: boolean;
   readonly kills: boolean;
   readonly mutate: boolean;
+  /** How many versions a volatile source has; within a run none comes twice, which no one could notice. */
+  readonly versions: number;
   readonly keepGoing: boolean;
   readonly processes: number;
   readonly slots: number;
 }
 
-export type Fault = "exec" | "cacheMap" | "content" | "hang";
+/** "again": its inputs cannot be read a second time, which fails nothing. */
+export type Fault = "exec" | "cacheMap" | "content" | "again" | "hang";
 
 /** One run: what fails in it, and what is asked for. Times are milliseconds since its start. */
 export interface Run {
@@ -75,9 +78,6 @@ export interface Limits {
   readonly not?: readonly string[];
 }
 
-/** How many versions a volatile source has; within a run none comes twice, which no one could notice. */
-export const VERSIONS = 4;
-
 const CALM: Swarm = {
   ideal: false,
   impure: false,
@@ -89,6 +89,7 @@ const CALM: Swarm = {
   cancels: false,
   kills: false,
   mutate: false,
+  versions: 4,
   keepGoing: false,
   processes: 1,
   slots: 8,
@@ -105,6 +106,7 @@ export function randomScenario<R>(seed: number, { size, runs, not = [] }: Limits
   const ideal = random.chance(0.15);
   const impure = !ideal && random.chance(0.3);
   const faulty = !ideal && random.chance(0.6);
+  const mutate = !ideal && random.chance(0.4);
   const drawn: Swarm = {
     ideal,
     impure,
@@ -115,7 +117,8 @@ export function randomScenario<R>(seed: number, { size, runs, not = [] }: Limits
     failures: faulty && random.chance(0.5) ? 0.08 : 0,
     cancels: !ideal && random.chance(0.4),
     kills: faulty && !impure && random.chance(0.3),
-    mutate: !ideal && random.chance(0.4),
+    mutate,
+    versions: mutate ? 2 + random.below(3) : 4,
     keepGoing: random.chance(0.4),
     processes: !ideal && !impure && random.chance(0.15) ? 2 : 1,
     slots: ideal ? 1000 : 1 + random.below(8),
@@ -127,10 +130,10 @@ export function randomScenario<R>(seed: number, { size, runs, not = [] }: Limits
   const specs = createSpecs(random, {
     size: Math.min(size ?? drawnSize, drawnSize),
     twins: !ideal && random.chance(0.5),
-    contents: random.chance(0.7),
-    volatile: random.chance(0.5),
+    contents: mutate || random.chance(0.7),
+    volatile: mutate || random.chance(0.5),
     impure: swarm.impure,
-    collapses: !ideal && random.chance(0.5),
+    collapses: !ideal && random.chance(impure ? 0.8 : 0.5),
     nested: !ideal && !swarm.impure && random.chance(0.3),
   });
   const facts = createFacts();
@@ -154,15 +157,14 @@ function prepare<R>(
   swarm: Swarm,
   store: MemoryStore<R>,
 ): void {
-  if (random.chance(0.5)) {
-    const { work } = random.pick(specs);
-    facts.revision.set(work, random.below(3));
-  }
+  // What is cached is not looked at while sources change.
+  for (let edits = swarm.mutate ? random.below(4) : random.below(2); edits > 0; edits--)
+    facts.revision.set(random.pick(specs).work, random.below(3));
   for (const spec of specs) {
     if (!spec.volatile) continue;
     // Back to an old version too: that is when a result recorded under the wrong key comes to light.
-    if (random.chance(0.5)) facts.versionA.set(spec.id, random.below(VERSIONS));
-    if (random.chance(0.3)) facts.versionB.set(spec.id, random.below(VERSIONS));
+    if (random.chance(0.5)) facts.versionA.set(spec.id, random.below(swarm.versions));
+    if (random.chance(0.3)) facts.versionB.set(spec.id, random.below(swarm.versions));
   }
   if (swarm.kills && random.chance(0.5)) store.loseLast(random.below(6));
   for (let i = 0; i < swarm.evictions; i++) loseSomething(random, swarm, store);
@@ -180,14 +182,17 @@ function planRun(random: Random, specs: readonly Spec[], swarm: Swarm, number: n
   const failing = new Map<Spec, Fault>();
   for (const spec of specs) {
     if (random.chance(swarm.failures))
-      failing.set(spec, random.pick(["exec", "exec", "exec", "cacheMap", "content", "hang"]));
+      failing.set(spec, random.pick(["exec", "exec", "exec", "cacheMap", "content", "again", "hang"]));
   }
+  const sources = specs.filter(spec => spec.volatile);
+  const changes =
+    swarm.mutate && sources.length > 0 && random.chance(0.7) ? 1 + random.below(swarm.versions - 1) : 0;
+  if (changes > 0 && swarm.failures > 0)
+    for (const spec of specs)
+      if (spec.inputs.some(input => input.byContent) && random.chance(0.2)) failing.set(spec, "again");
   const hangs = [...failing.values()].includes("hang");
   const hasCancels = hangs || (swarm.cancels && random.chance(0.7));
   const killed = swarm.kills && random.chance(0.3);
-  const sources = specs.filter(spec => spec.volatile);
-  const changes =
-    swarm.mutate && sources.length > 0 && random.chance(0.6) ? 1 + random.below(VERSIONS - 1) : 0;
   return {
     number,
     failing,
@@ -197,7 +202,10 @@ function planRun(random: Random, specs: readonly Spec[], swarm: Swarm, number: n
     ...(hangs && { abortAt: 100 + random.below(60) }),
     ...(hasCancels && !hangs && random.chance(0.4) && { abortAt: random.below(60) }),
     ...(killed && { killAt: random.below(60) }),
-    changes: Array.from({ length: changes }, () => ({ source: random.pick(sources), at: random.below(40) })),
+    changes: Array.from({ length: changes }, () => ({
+      source: random.pick(sources),
+      at: random.below(random.pick([10, 40])),
+    })),
     evictAt: Array.from({ length: random.below(swarm.evictions + 1) }, () => random.below(60)),
   };
 }

@@ -9,7 +9,7 @@ import type { Fault, Run, Scenario, Swarm } from "./scenario.ts";
 import { createFacts, type Facts, type Input, type Spec } from "./world.ts";
 
 /** What the steps of a world are like. */
-const KINDS = ["plain", "volatile", "twins", "equal", "nested", "impure"] as const;
+const KINDS = ["plain", "volatile", "twins", "equal", "nested", "impure", "outputs"] as const;
 type Kind = (typeof KINDS)[number];
 
 const EDGES = ["none", "definition", "content"] as const;
@@ -21,7 +21,9 @@ type Mishap =
   | { readonly what: "force"; readonly at: number }
   | { readonly what: "store call"; readonly at: number; readonly run: number }
   | { readonly what: "abort" | "kill" | "change"; readonly at: number; readonly run: number }
-  | { readonly what: "evict" | "forget"; readonly at: number };
+  | { readonly what: "evict" | "forget"; readonly at: number }
+  /** Something is evicted while the middle run is under way, and one of those who ask leaves. */
+  | { readonly what: "lose and leave"; readonly at: number; readonly leaveAt: number };
 
 /** Faults in time: every moment up to here, in which all small worlds are done. */
 const MOMENTS = 8;
@@ -95,7 +97,7 @@ function createSmallSpecs(size: number, graph: number, kind: Kind): readonly Spe
       work: equal?.work ?? id,
       inputs,
       nested,
-      outputs: 1,
+      outputs: kind === "outputs" ? 2 : 1,
       volatile: kind === "volatile" && id === 0,
       impure: kind === "impure",
       collapses: kind === "equal",
@@ -123,6 +125,10 @@ function mishapsOf(size: number, kind: Kind, storeCalls: number): readonly Misha
     return all;
   }
   each(storeCalls, at => [0, 1].map(run => ({ what: "store call", at: at + 1, run })));
+  if (kind === "outputs")
+    each(MOMENTS, at =>
+      Array.from({ length: MOMENTS }, (_, leaveAt) => ({ what: "lose and leave", at, leaveAt })),
+    );
   each(2 * size, at => [{ what: "forget", at }]);
   each(MOMENTS, at => [0, 1].map(run => ({ what: "kill", at, run })));
   if (kind === "volatile") each(MOMENTS, at => [0, 1].map(run => ({ what: "change", at, run })));
@@ -143,6 +149,7 @@ function createScenario(specs: readonly Spec[], kind: Kind, mishap: Mishap): Sce
     cancels: mishap.what === "abort",
     kills: mishap.what === "kill",
     mutate: mishap.what === "change",
+    versions: 4,
     keepGoing: false,
     processes: 1,
     slots: 2,
@@ -189,17 +196,27 @@ function planRun(specs: readonly Spec[], mishap: Mishap, number: number): Run {
   if (mishap.what === "step" && number === 0 && at !== undefined) failing.set(at, mishap.fault);
   const forced = new Set(mishap.what === "force" && number === 1 && at !== undefined ? [at] : []);
   const used = new Set(specs.flatMap(spec => [...spec.inputs, ...spec.nested].map(input => input.spec)));
+  const leave = mishap.what === "lose and leave" && number === 1 ? mishap : undefined;
+  const roots = specs.filter(spec => !used.has(spec));
+  // Outputs are asked for one after the other, and the first once more.
+  const jobs = roots.some(spec => spec.outputs > 1)
+    ? [0, 1, 0].map((output, i) => ({
+        roots: roots.map(spec => ({ spec, output })),
+        at: 3 * i,
+        ...(i === 1 && leave && { cancelAt: leave.leaveAt }),
+      }))
+    : [{ roots: roots.map(spec => ({ spec, output: 0 })), at: 0 }];
   const now = "run" in mishap && mishap.run === number;
   return {
     number,
     failing,
     forced,
-    hasCancels: mishap.what === "abort" || mishap.what === "kill",
-    jobs: [[{ roots: specs.filter(spec => !used.has(spec)).map(spec => ({ spec, output: 0 })), at: 0 }]],
+    hasCancels: mishap.what === "abort" || mishap.what === "kill" || leave !== undefined,
+    jobs: [jobs],
     ...(mishap.what === "abort" && now && { abortAt: mishap.at }),
     ...(mishap.what === "kill" && now && { killAt: mishap.at }),
     ...(mishap.what === "store call" && now && { failStoreCall: mishap.at }),
     changes: mishap.what === "change" && now && specs[0] ? [{ at: mishap.at, source: specs[0] }] : [],
-    evictAt: [],
+    evictAt: leave ? [leave.at] : [],
   };
 }

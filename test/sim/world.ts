@@ -104,7 +104,7 @@ export function createSpecs(random: Random, options: WorldOptions): readonly Spe
       work: id,
       inputs,
       nested,
-      outputs: random.chance(0.2) ? 2 : 1,
+      outputs: random.chance(0.3) ? 2 : 1,
       volatile,
       impure: !volatile && options.impure && random.chance(0.2),
       collapses: options.collapses && random.chance(0.4),

@@ -32,8 +32,28 @@ const rows: readonly Row[] = [
     ],
     "file a changed",
   ],
+  ["a step of a Dockerfile", [[inputLabel(2), "1"]], [[inputLabel(2), "2"]], "[build 2/4] changed"],
+  [
+    "another order",
+    [
+      ['variable "A"', "1"],
+      ['variable "B"', "2"],
+      [inputLabel(0), "1"],
+    ],
+    [
+      ['variable "B"', "2"],
+      ['variable "A"', "1"],
+      [inputLabel(0), "1"],
+    ],
+    "the order of its variables changed",
+  ],
   ["content without pieces", [[contentLabel(0), "1"]], [[contentLabel(0), "2"]], 'input "FROM base" changed'],
-  ["many files", [], [1, 2, 3, 4, 5].map(i => [`file ${i}`, "1"] as const), "it was not built before"],
+  [
+    "what was forgotten",
+    [],
+    [1, 2, 3, 4, 5].map(i => [`file ${i}`, "1"] as const),
+    "its result is no longer in the cache",
+  ],
   [
     "many changes",
     [["x", "1"]],
@@ -102,7 +122,7 @@ for (const [name, before, now, reason] of rows) {
       explainParts(
         before?.map(part => storedPart(partOf(part))),
         now.map(partOf),
-        ["FROM base", "COPY . ."],
+        ["FROM base", "COPY . .", "[build 2/4] RUN make"],
       ),
       reason,
     );
