@@ -32,6 +32,7 @@ export async function createEngine(
   const maxBytes = maxCacheBytes(flags, environment);
   const engine = createEmbeddedEngine({
     rootPath: root,
+    limits: () => goalFor(maxBytes, root),
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     searchPath: environment.env["PATH"],

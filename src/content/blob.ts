@@ -4,7 +4,9 @@ import { open, readFile, rename, rm, stat, utimes, type FileHandle } from "node:
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, digestHex, digestOf, type Digest, type Digester } from "../oci/digest.ts";
+import { isFull } from "./fulldisk.ts";
 import type { Owner } from "./lease.ts";
+import type { Ledger } from "./ledger.ts";
 import { withLock } from "./lock.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
@@ -24,8 +26,11 @@ export interface BlobStore {
    * @throws BakeError "content-corrupt" when they do not match `expected` or `sizeBytes`, "disk-full"
    */
   write(source: AsyncIterable<Uint8Array> | Uint8Array, options?: WriteOptions): Promise<StoredBlob>;
-  /** For producers that push: write pieces, then commit. Disposing without commit leaves nothing. */
-  writer(): Promise<BlobWriter>;
+  /**
+   * For producers that push: write pieces, then commit. Disposing without commit leaves nothing. With a size, room for
+   * all of it is made before the first piece.
+   */
+  writer(options?: Pick<WriteOptions, "sizeBytes">): Promise<BlobWriter>;
   /** Forgets a blob whether or not it is leased; missing is fine. */
   remove(digest: Digest): Promise<void>;
 }
@@ -129,7 +134,7 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
           if ((await fileSize(digest)) === source.length) return { digest, size: source.length };
         }
       }
-      await using writer = await store.writer();
+      await using writer = await store.writer(options);
       if (isBytes(source)) await writer.write(source);
       else {
         for await (const piece of source) {
@@ -140,12 +145,14 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
       options.signal?.throwIfAborted();
       return await writer.commit(options);
     },
-    async writer() {
+    async writer({ sizeBytes = 0 } = {}) {
+      await owner.ledger.charge(sizeBytes);
       const draft = owner.newPath("temp");
       const file = await open(draft, "wx", 0o644).catch((thrown: unknown) => {
+        owner.ledger.refund(sizeBytes);
         throw storeError(thrown);
       });
-      return createWriter(draft, file, digest =>
+      return createWriter(draft, file, { ledger: owner.ledger, sizeBytes }, digest =>
         withLock(
           root,
           BLOB_LOCK,
@@ -165,16 +172,28 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
   return store;
 }
 
-function createWriter(draft: string, file: FileHandle, place: (digest: Digest) => Promise<void>): BlobWriter {
+function createWriter(
+  draft: string,
+  file: FileHandle,
+  { ledger, sizeBytes }: { readonly ledger: Ledger; readonly sizeBytes: number },
+  place: (digest: Digest) => Promise<void>,
+): BlobWriter {
   const digester: Digester = createDigester();
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
   let size = 0;
+  /** On the ledger. */
+  let charged = sizeBytes;
   let state: "open" | "closed" = "open";
   const flush = async (): Promise<void> => {
     const pieces = pending;
     pending = [];
     pendingBytes = 0;
+    // More than was announced, or nothing was.
+    if (size > charged) {
+      await ledger.charge(size - charged);
+      charged = size;
+    }
     for (let bytes = Buffer.concat(pieces), done = 0; done < bytes.length;) {
       done += (await file.write(bytes, done)).bytesWritten;
     }
@@ -220,6 +239,8 @@ function createWriter(draft: string, file: FileHandle, place: (digest: Digest) =
         state = "closed";
         await file.close();
         await place(digest);
+        ledger.refund(charged - size);
+        charged = 0;
       } catch (thrown) {
         throw storeError(thrown);
       }
@@ -231,6 +252,8 @@ function createWriter(draft: string, file: FileHandle, place: (digest: Digest) =
         await file.close();
       }
       await rm(draft, { force: true });
+      ledger.refund(charged);
+      charged = 0;
     },
   };
 }
@@ -263,12 +286,8 @@ function corrupt(digest: Digest): BakeError {
 
 /** Gives errors of the disk their code; others pass through. */
 export function storeError(thrown: unknown): unknown {
-  if (isCode(thrown, "ENOSPC") || isCode(thrown, "EDQUOT")) {
-    return new BakeError("disk-full", "no space left in the state directory", {
-      hint: "free some space on its disk, or choose a state directory on another one",
-      cause: thrown,
-    });
-  }
+  if (isFull(thrown))
+    return new BakeError("disk-full", "no space left in the state directory", { cause: thrown });
   if (isCode(thrown, "EROFS") || isCode(thrown, "EIO")) {
     return new BakeError("state-unusable", `the disk of the state directory fails: ${String(thrown)}`, {
       cause: thrown,

@@ -19,6 +19,7 @@ import { BakeError, invariant } from "../diagnostic/error.ts";
 import { withBallast } from "./ballast.ts";
 import { explainFullDisk } from "./fulldisk.ts";
 import { whileOpen } from "./gate.ts";
+import { type Ledger, openLedger, type Room } from "./ledger.ts";
 import { type Libc, loadLibc, SystemError } from "./libc.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { startTime } from "./procstat.ts";
@@ -35,6 +36,8 @@ export interface Owner extends AsyncDisposable {
   readonly path: string;
   /** Folder for files in the making; on the file system of the state directory, so rename works. */
   readonly temp: string;
+  /** What this owner writes is charged here; nothing is limited when it was opened without a `room`. */
+  readonly ledger: Ledger;
   /** A path below `folder` of the owner that nothing uses; the parent exists, the path itself does not. */
   newPath(folder: OwnerFolder): string;
   /** Keeps a blob, snapshot or cache mount from being pruned while this process lives. Call before checking that it exists. */
@@ -53,14 +56,17 @@ export type OwnerFolder = "temp" | "active" | "bundles" | "networks" | "trash";
 const FOLDERS: readonly OwnerFolder[] = ["temp", "active", "bundles", "networks", "trash"];
 
 /**
- * Enters the state directory and sweeps what dead owners left.
+ * Enters the state directory and sweeps what dead owners left. With `room` what it writes is charged and limited.
  * @throws BakeError "state-unusable" when the folder cannot be made
  */
-export async function openOwner(root: StateRoot): Promise<Owner> {
+export async function openOwner(
+  root: StateRoot,
+  options: { readonly room?: Room | undefined } = {},
+): Promise<Owner> {
   const owner = await whileOpen(root.path, async () => {
     // Taken down since it was opened?
     if (!existsSync(root.owners)) await openStateRoot(root.path);
-    return await withBallast(root.path, () => enter(root));
+    return await withBallast(root.path, () => enter(root, options.room));
   });
   try {
     await sweepDeadOwners(root);
@@ -71,7 +77,7 @@ export async function openOwner(root: StateRoot): Promise<Owner> {
   }
 }
 
-async function enter(root: StateRoot): Promise<Owner> {
+async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
   const libc = await loadLibc();
   const name = `${process.pid}-${ownStartTime()}-${randomBytes(4).toString("hex")}`;
   // The folder takes its name only once its lock is held; until then the draft itself is locked, for sweepers.
@@ -95,7 +101,7 @@ async function enter(root: StateRoot): Promise<Owner> {
   } finally {
     if (guard !== undefined) closeSync(guard);
   }
-  return createOwner(root, name, fd);
+  return createOwner(root, name, fd, room);
 }
 
 /** How often a sweeper may take a draft for a dead one's in the moment before it is locked. */
@@ -118,15 +124,17 @@ function openGuarded(libc: Libc, path: string): number {
   }
 }
 
-function createOwner(root: StateRoot, name: string, fd: number): Owner {
+function createOwner(root: StateRoot, name: string, fd: number, room: Room | undefined): Owner {
   const path = join(root.owners, name);
   const leased = new Set<string>();
   const releases: (() => Promise<void>)[] = [];
   let counter = 0;
   let disposed = false;
+  const ledger = openLedger(root, name, room);
   return {
     name,
     path,
+    ledger,
     temp: join(path, "temp"),
     newPath: folder => join(path, folder, (counter++).toString(36)),
     lease(kind, id) {
@@ -145,6 +153,8 @@ function createOwner(root: StateRoot, name: string, fd: number): Owner {
       const failures: unknown[] = [];
       for (const release of releases.reverse())
         await release().catch((thrown: unknown) => failures.push(thrown));
+      // What it says is counted anew now and then.
+      await ledger.close().catch(() => undefined);
       try {
         if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
         await removeOwnerFolder(path);

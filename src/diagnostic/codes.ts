@@ -36,6 +36,10 @@ export const codes = {
   "reference-invalid": { exit: 2, text: "an image reference is malformed" },
   "platform-invalid": { exit: 2, text: "a platform is malformed or not supported here" },
   "pattern-invalid": { exit: 2, text: "a file pattern is malformed" },
+  "cache-over": {
+    exit: 1,
+    text: "the cache is larger than it should be, for running builds need what is in it",
+  },
   "content-corrupt": { exit: 1, text: "stored content does not match its digest" },
   "state-unusable": { exit: 1, text: "the state directory cannot be used" },
   "disk-full": { exit: 1, text: "there is no space left for the build's state or output" },

@@ -5,6 +5,8 @@ import { readFile } from "node:fs/promises";
 import { type DiskStore, openDiskStore } from "../cache/disk.ts";
 import { findEarlier } from "../cache/earlier.ts";
 import { openRunHistory, type RunRecord } from "../cache/runs.ts";
+import { explainFullDisk } from "../content/fulldisk.ts";
+import { watchGrowth } from "../content/growth.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage } from "../exporter/exporter.ts";
 import { expectExporterKind } from "../exporter/table.ts";
@@ -19,6 +21,7 @@ import { cachesOf } from "../op/table.ts";
 import type { OpDeps } from "../op/binding.ts";
 import { openTree, snapshotOf } from "../op/tree.ts";
 import type { KeptStep, Session } from "../session/session.ts";
+import type { Emit } from "../progress/event.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { describeSource } from "../source/table.ts";
 import type { CacheStore } from "../solver/op.ts";
@@ -41,6 +44,8 @@ import { type ExportJob, exportAll } from "./exports.ts";
 import { rangeOfVertex, solverEdges } from "./graph.ts";
 import { createFrontendHost } from "./host.ts";
 import { lowerRequests } from "./lower.ts";
+import { createRoom } from "./room.ts";
+import type { StorageGoal } from "./storage.ts";
 
 export interface EmbeddedOptions {
   /** The state directory. */
@@ -53,6 +58,8 @@ export interface EmbeddedOptions {
   readonly searchPath?: string | undefined;
   /** The ways to emulate other platforms that may be taken. Default: all. */
   readonly emulationWays?: WorkerOptions["emulationWays"];
+  /** What the state directory is kept to while something runs; nothing is limited when absent. */
+  readonly limits?: () => Promise<StorageGoal>;
   /** How many steps may compute at once. */
   readonly maxParallelism: number;
   /** Go on with what does not depend on a failed step. Default false. */
@@ -73,15 +80,26 @@ const NETWORK_SLOTS = 8;
 /** Opens the state directory when first needed. Dispose it to leave nothing behind. */
 export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
   let opened: Promise<Worker> | undefined;
-  const worker = (): Promise<Worker> => (opened ??= openWorker(options));
+  const listeners = new Set<Emit>();
+  const room = options.limits && createRoom(options.rootPath, options.limits, listeners);
+  const worker = (): Promise<Worker> => (opened ??= openWorker({ ...options, room }));
   return {
     lower: async (requests, context) => {
       await using run = createRun(await worker(), options, context);
       return await lowerRequests(requests, run.host, context.signal);
     },
     solve: async (requests, context) => {
-      await using run = createRun(await worker(), options, context);
-      return await run.solve(requests);
+      listeners.add(context.emit);
+      try {
+        const open = await worker();
+        await using run = createRun(open, options, context);
+        await using _growth = watchGrowth(open.root, open.owner);
+        return await run.solve(requests);
+      } catch (thrown) {
+        throw explainFullDisk(thrown, options.rootPath);
+      } finally {
+        listeners.delete(context.emit);
+      }
     },
     plan: async (requests, context) => {
       await using run = createRun(await worker(), { ...options, keepGoing: true }, context);
@@ -350,9 +368,11 @@ function withEarlierRuns(store: DiskStore, earlierOf: EarlierOf): CacheStore<Ref
       const earlier = earlierOf(digest);
       if (earlier === undefined) return await store.previousParts?.({ digest, name });
       for (const { steps } of earlier) {
-        const record = findEarlier(steps, { id: digest, name })?.record;
-        const parts = record && (await store.partsOf(record));
+        const step = findEarlier(steps, { id: digest, name });
+        const parts = step?.record && (await store.partsOf(step.record));
         if (parts !== undefined) return parts;
+        // The same step was built, and has been forgotten since.
+        if (step?.id === digest && step.record !== undefined) return [];
       }
       return undefined;
     },

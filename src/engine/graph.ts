@@ -12,6 +12,7 @@ import type { BoundVertex, OpDeps } from "../op/binding.ts";
 import { bindOp } from "../op/table.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { Edge, Op, Vertex } from "../solver/op.ts";
+import type { Worker } from "../worker/worker.ts";
 
 /** The edges to solve, one per root; undefined for roots that are the empty file system. */
 export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | undefined)[] {
@@ -28,7 +29,10 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
       digest: vertex.digest,
       name: names.get(vertex.digest) ?? "",
       inputs: vertex.inputs.map(({ digest, index }) => edge(digest, index)),
-      op: located(bind(vertex, graph, deps), rangeOf(vertex.location, sources), deps.worker.root.path),
+      op: charged(bind(vertex, graph, deps), deps.worker.owner),
+      // With the range of its definition, and the name of a disk that is full.
+      explainError: thrown =>
+        BakeError.from(explainFullDisk(thrown, deps.worker.root.path)).at(rangeOf(vertex.location, sources)),
       ...(vertex.metadata.ignoreCache && { ignoreCache: true }),
     });
   }
@@ -85,29 +89,14 @@ function factsOf({ digest, op, inputs }: GraphVertex, graph: Graph, { worker }: 
   return { digest, platform: op.platform ?? worker.platform, inPlaceInputs };
 }
 
-/** The op with the range of its definition added to whatever it throws, and the name of a disk that is full. */
-function located(op: Op<Ref>, range: Range | undefined, statePath: string): Op<Ref> {
-  const at = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (thrown) {
-      throw BakeError.from(explainFullDisk(thrown, statePath)).at(range);
-    }
-  };
+/** The op on the ledger. */
+function charged(op: Op<Ref>, { ledger }: Worker["owner"]): Op<Ref> {
   return {
     ...op,
-    cacheMap: async context => {
-      const map = await at(op.cacheMap(context));
-      return {
-        ...map,
-        inputs: map.inputs.map(({ contentKey, ...input }) =>
-          contentKey === undefined
-            ? input
-            : { ...input, contentKey: (ref, keyContext) => at(contentKey(ref, keyContext)) },
-        ),
-      };
+    exec: async (inputs, context) => {
+      await ledger.begin();
+      return await op.exec(inputs, context);
     },
-    exec: (inputs, context) => at(op.exec(inputs, context)),
   };
 }
 

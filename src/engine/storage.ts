@@ -8,6 +8,7 @@ import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { emptyTrash, pruneBlobs } from "../content/blobprune.ts";
 import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } from "../content/gc.ts";
 import { openOwner, type Owner, readLeases } from "../content/lease.ts";
+import { settleLedger } from "../content/ledger.ts";
 import { withLock } from "../content/lock.ts";
 import { openStateRoot, type StateRoot } from "../content/root.ts";
 import { wipeStateRoot } from "../content/wipe.ts";
@@ -36,6 +37,8 @@ export interface Storage extends AsyncDisposable {
 export interface StorageGoal extends EvictionGoal<StoredThing> {
   /** Keep at least this much of the disk free, in bytes, as far as removing entries can. */
   readonly minFreeBytes?: number | undefined;
+  /** Room for this much more than what is there, in bytes. */
+  readonly pledgedBytes?: number | undefined;
   /** This much may stay whatever else is asked for, in bytes. */
   readonly reservedBytes?: number | undefined;
   /** Also drops the history of steps, and the records themselves when nothing is left that they are of. */
@@ -131,14 +134,16 @@ interface Parts {
 
 async function planPrune(
   things: readonly StoredThing[],
-  { maxBytes = Infinity, minFreeBytes = 0, reservedBytes = 0, usedBeforeMs, isCandidate }: StorageGoal,
+  goal: StorageGoal,
   { root }: Pick<Parts, "root">,
 ): Promise<readonly StoredThing[]> {
+  const { maxBytes = Infinity, minFreeBytes = 0, pledgedBytes = 0, reservedBytes = 0 } = goal;
   const total = totalBytes(things);
   const { bavail, bsize } = await statfs(root.path);
-  const goalBytes = Math.max(reservedBytes, Math.min(maxBytes, total + bavail * bsize - minFreeBytes));
+  const fitting = Math.min(maxBytes, total + bavail * bsize - minFreeBytes) - pledgedBytes;
+  const { usedBeforeMs, isCandidate } = goal;
   return planEviction(things, {
-    maxBytes: goalBytes,
+    maxBytes: Math.max(reservedBytes, fitting),
     usedBeforeMs,
     isCandidate: thing => isEvictable(thing) && (isCandidate?.(thing) ?? true),
   });
@@ -166,6 +171,9 @@ async function prune(
   }
   if (forget) await dropRecords(root);
   else await fillBallast(root.path, owner.newPath("temp"));
+  // What owners have in the making is on the ledger already.
+  const settled = things.filter(thing => thing.kind !== "active" && !gone.has(thing));
+  if (!forget) await settleLedger(root, totalBytes(settled));
   return planned.filter(thing => gone.has(thing));
 }
 

@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
+import { isFull } from "../content/fulldisk.ts";
 import { readLeases, type Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
 import { withLock } from "../content/lock.ts";
@@ -68,7 +69,11 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
   const folder = (id: SnapshotId): string => join(root.snapshots, id);
 
   owner.onDispose(async () => {
-    if (dirty) await syncToDisk(root, boot, owner.newPath("temp"));
+    if (!dirty) return;
+    // On a full disk it cannot be noted that all is safe; after a power cut what was made would be made again.
+    await syncToDisk(root, boot, owner.newPath("temp")).catch((thrown: unknown) => {
+      if (!isFull(thrown)) throw thrown;
+    });
   });
 
   const readMeta = async (id: SnapshotId): Promise<SnapshotMeta | undefined> => {
@@ -146,6 +151,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         throw storeError(thrown);
       }
       dirty = true;
+      owner.ledger.kept(folder(id));
       known.set(id, name === undefined ? full : ((await readMeta(id)) ?? full));
       return id;
     },
