@@ -9,17 +9,21 @@ export interface Places {
   readonly root: string;
   /** Where outputs are written. */
   readonly cwd: string;
+  /** The processes of `bake` that are over: others of this machine may have left something too. */
+  readonly pids: readonly number[];
+  /** Words by which commands of steps can be told. */
+  readonly words?: readonly string[];
 }
 
 /** Files of locks that several may hold at once stay: there are as many as kinds of them. */
 const SHARED_LOCKS = ["blobs", "snapshots", "journal cache", "journal layers"];
 
 /** Everything that should not be there when no build runs, in words; an empty list is what a test wants. */
-export function remains({ root, cwd }: Places): readonly string[] {
+export function remains({ root, cwd, pids, words = [] }: Places): readonly string[] {
   return [
-    ...processesOf(root).map(process => `process ${process}`),
+    ...processesOf([root, ...words]).map(process => `process ${process}`),
     ...mountsBelow(root).map(mount => `mount ${mount}`),
-    ...cgroups().map(cgroup => `cgroup ${cgroup}`),
+    ...cgroupsOf(pids).map(cgroup => `cgroup ${cgroup}`),
     ...filesLeft(root).map(file => `file ${file}`),
     ...walk(cwd)
       .filter(path => /llbake-[0-9A-Za-z]{6,}$|\.tmp$/.test(path))
@@ -27,15 +31,16 @@ export function remains({ root, cwd }: Places): readonly string[] {
   ];
 }
 
-/** Processes that have the folder among their arguments or in their environment. */
-function processesOf(root: string): readonly string[] {
+/** Processes that have one of some words among their arguments or in their environment. */
+function processesOf(words: readonly string[]): readonly string[] {
   const found: string[] = [];
   for (const pid of readdirSync("/proc")) {
     if (!/^\d+$/.test(pid) || pid === String(process.pid)) continue;
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-      if (`${command}\0${environment}`.includes(root)) found.push(`${pid} ${command.replaceAll("\0", " ")}`);
+      if (words.some(word => `${command}\0${environment}`.includes(word)))
+        found.push(`${pid} ${command.replaceAll("\0", " ")}`);
     } catch {
       // It has ended.
     }
@@ -43,25 +48,14 @@ function processesOf(root: string): readonly string[] {
   return found;
 }
 
-/** Cgroups of processes that are no more; other builds of this machine have theirs. */
-function cgroups(): readonly string[] {
+/** The cgroups of owners, which bear their process ids. */
+function cgroupsOf(pids: readonly number[]): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .filter(line => / - cgroup2? /.test(line))
     .map(line => line.split(" ")[4] ?? "")
     .flatMap(point => readdirSync(point).map(name => join(point, name)))
-    .filter(path => {
-      const pid = /\/llbake-(\d+)-\d+-[0-9a-f]+$/.exec(path)?.[1];
-      return pid !== undefined && !isAlive(pid);
-    });
-}
-
-function isAlive(pid: string): boolean {
-  try {
-    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
+    .filter(path => pids.includes(Number(/\/llbake-(\d+)-\d+-[0-9a-f]+$/.exec(path)?.[1])));
 }
 
 /** Owners, locks and drafts in a state directory. */
