@@ -80,7 +80,6 @@ async function prepare(
   const { worker } = deps;
   const { meta } = op.spec;
   if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
-  expectNative(platform, worker.platform);
   if (op.spec.security === "insecure") {
     throw new BakeError("not-supported", "privileged steps (security=insecure) are not available yet", {
       hint: "remove RUN --security=insecure",
@@ -94,6 +93,9 @@ async function prepare(
       { hint: 'leave out "required" from RUN --device if the step can do without' },
     );
   const executor = await worker.executor();
+  const emulation = await executor.emulation(platform);
+  if (emulation.way !== "native")
+    context.emit({ type: "emulated", id: digest, platform: formatPlatform(platform) });
   const mounts = await openMounts(digest, op.spec, inputs, held, deps, context);
   const command: ProcessSpec = {
     args: meta.args,
@@ -106,6 +108,7 @@ async function prepare(
     ...(resources && { resources }),
     network: op.spec.network === "sandbox" ? "default" : op.spec.network,
     insecure: false,
+    emulation,
   };
   return { executor, command, mounts };
 }
@@ -185,20 +188,6 @@ function contentDecides({ dest, output, readonly, selector, contentCache }: Moun
     );
   if (contentCache !== "default") return contentCache === "on";
   return safe && dest !== "/";
-}
-
-function expectNative(
-  wanted: BoundVertex<"exec">["platform"],
-  native: BoundVertex<"exec">["platform"],
-): void {
-  if (wanted.os === native.os && wanted.architecture === native.architecture) return;
-  throw new BakeError(
-    "platform-invalid",
-    `cannot run a command for ${formatPlatform(wanted)} on ${formatPlatform(native)}: emulation is not available yet`,
-    {
-      hint: "bake for this machine's platform, or put RUN steps in a stage with FROM --platform=$BUILDPLATFORM",
-    },
-  );
 }
 
 function commandFailed(args: readonly string[], exitCode: number, log: string | undefined): BakeError {

@@ -23,8 +23,6 @@ export type ProgressEvent =
   | { readonly type: "reason"; readonly id: StepId; readonly text: string }
   /** The command of the step is for another processor, whose `platform` (`linux/arm64`) is emulated. */
   | { readonly type: "emulated"; readonly id: StepId; readonly platform: string }
-  /** The command of the step is for another processor, whose `platform` (`linux/arm64`) is emulated. */
-  | { readonly type: "emulated"; readonly id: StepId; readonly platform: string }
   /** The step's result came from the cache; no `started` need precede it. */
   | { readonly type: "cached"; readonly id: StepId; readonly at: number }
   | { readonly type: "done"; readonly id: StepId; readonly at: number }
