@@ -203,8 +203,8 @@ test("a folder is not written through links in the result, nor through those alr
   await rig.solve(files, [{ type: "local", attrs: {}, dest }]);
   assert.deepEqual([...(await describeTree(dest, { owners: false }))].sort(), [
     'file: file 644 "x"',
-    "out: dir 755",
     'out/file: file 644 "x"',
+    "out: dir 755",
   ]);
   await host.expectUntouched();
 });
