@@ -137,10 +137,15 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
       if (!started) emit({ type: "started", id, at: clock.now() });
       started = true;
     };
+    const foundByAnother = (found: Found<R>): Executed<R> => {
+      // What has begun is to end, whatever was said of it before.
+      if (started) node.shown = "step";
+      return { tag: "found", found };
+    };
     const work = async (): Promise<Executed<R> | "busy"> => {
       const shared = await sharing.take(node);
       if (shared === "busy") return "busy";
-      if (shared !== undefined) return { tag: "found", found: shared };
+      if (shared !== undefined) return foundByAnother(shared);
       node.shown = "ran";
       start();
       const noted = explain(node);
@@ -185,7 +190,7 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
         const outcome = await pools.run(vertex.op.pool ?? "cpu", work, options);
         if (outcome !== "busy") return outcome;
         const found = await waitForAnother();
-        if (found !== undefined) return { tag: "found", found };
+        if (found !== undefined) return foundByAnother(found);
       }
     } catch (error) {
       if (started && attempt !== node.attempt) emit({ type: "canceled", id, at: clock.now() });

@@ -103,7 +103,7 @@ export function createDriver<R>({
   function advance(node: Node<R>, event: EdgeEvent<R>, attempt: number): void {
     if (attempt !== node.attempt && !OUTLIVES_ABORT.has(event.type)) return;
     if (event.type === "want" && node.claims === 0) return;
-    if (event.type === "executed") node.voided = false;
+    if (event.type === "executed" || event.type === "found") node.voided = false;
     const before = node.state;
     const { state, requests } = step({ forced: node.forced, nonce }, before, event);
     node.state = state;
@@ -358,6 +358,7 @@ export function createDriver<R>({
 /** Answers that count although their vertex was given up: what they bring exists. */
 const OUTLIVES_ABORT: ReadonlySet<EdgeEvent<unknown>["type"]> = new Set([
   "executed",
+  "found",
   "loaded",
   "checked",
   "saved",

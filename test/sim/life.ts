@@ -1,6 +1,7 @@
 // One simulated life of a state directory: several runs of the shipped solver, with everything a scenario holds in store
 // for them. See docs/solver.md for what is checked.
 import assert from "node:assert/strict";
+import type { Digest } from "../../src/oci/digest.ts";
 import { createMemoryStore, type MemoryStore } from "../solver/memorystore.ts";
 import { checkAfterFaults } from "./afterfaults.ts";
 import type { Mark } from "./marks.ts";
@@ -29,8 +30,10 @@ export interface RunState {
   readonly run: Run;
   /** A source has changed, so nobody knows which version a step has seen. */
   mutated: boolean;
-  /** The processes have died. */
-  dead: boolean;
+  /** Processes that have died, by their index. */
+  readonly dead: Set<number>;
+  /** Who has claimed what, with those who wait for it: all of the machine. */
+  readonly claims: Map<Digest, { readonly process: number; readonly over: (() => void)[] }>;
   over: boolean;
   /** Calls of the store so far. */
   storeCalls: number;
@@ -76,7 +79,14 @@ export async function live(scenario: Scenario<Handle>): Promise<Simulated> {
 
 async function simulateRun(life: Life, run: Run): Promise<RunState> {
   const { random, clock, swarm, facts, trace } = life;
-  const state: RunState = { run, mutated: false, dead: false, over: false, storeCalls: 0 };
+  const state: RunState = {
+    run,
+    mutated: false,
+    dead: new Set(),
+    claims: new Map(),
+    over: false,
+    storeCalls: 0,
+  };
   const processes = run.jobs.map((_, index) => createProcess(life, state, index));
   if (processes.length > 1) life.marks.add("two processes");
   trace.push(`-- run ${run.number}`);
@@ -95,17 +105,50 @@ async function simulateRun(life: Life, run: Run): Promise<RunState> {
   for (const at of run.evictAt) later(at, () => loseSomething(random, swarm, life.store));
   if (run.killAt !== undefined)
     later(run.killAt, () => {
-      trace.push(`${clock.now()} the processes die`);
-      life.marks.add("killed");
-      state.dead = true;
-      for (const one of processes) one.abort();
+      for (const [index, one] of processes.entries()) {
+        if (run.survivor === index) continue;
+        trace.push(`${clock.now()} process ${index} dies`);
+        life.marks.add("killed");
+        state.dead.add(index);
+        one.abort();
+        for (const [key, claim] of state.claims) {
+          if (claim.process !== index) continue;
+          if (claim.over.length > 0 && run.survivor !== undefined) life.marks.add("took over from the dead");
+          dropClaim(state, key);
+        }
+      }
     });
   await clock.run(Promise.all(processes.map(one => one.live())));
   state.over = true;
+  assert.equal(state.claims.size, 0, "a claim outlives its run");
+  if (isPeaceful(life, run)) {
+    const all = processes.flatMap(one => one.executions());
+    assert.equal(new Set(all).size, all.length, "two processes executed the same");
+    if (all.length > 0) life.marks.add("shared by two in peace");
+  }
   assert.equal(
     processes.reduce((sum, one) => sum + one.running(), 0),
     0,
     "a step outlives its run",
   );
   return state;
+}
+
+/** Takes a claim away and wakes those who wait for it. */
+export function dropClaim({ claims }: RunState, key: Digest): void {
+  const claim = claims.get(key);
+  claims.delete(key);
+  for (const wake of claim?.over ?? []) wake();
+}
+
+/** Whether nothing can make two processes execute the same: all keys are by definition, and nothing goes wrong. */
+function isPeaceful({ swarm, without, specs }: Life, run: Run): boolean {
+  const faults = [swarm.storeErrors, swarm.evictions, swarm.corrupt, run.failing.size, run.changes.length];
+  return (
+    run.jobs.length > 1 &&
+    faults.every(count => count === 0) &&
+    !run.hasCancels &&
+    without.size === 0 &&
+    specs.every(spec => spec.pool !== "free" && !spec.volatile)
+  );
 }

@@ -118,14 +118,12 @@ const MUTANTS: readonly Mutant[] = [
   ["given up goes on", "driver.ts", "node.voided = true;\n    node.abort?.abort();", "node.voided = true;"],
   ["a circle of merges waits", "driver.ts", "if (!(nesting && waitsFor(worker, node)))", ""],
   ["nested calls wait for everything given up", "scheduler.ts", "if (owner === undefined) await", "await"],
-  ["nested work is ranked last", "scheduler.ts", "owner === undefined ? 0 : owner.priority + 1", "0"],
   [
     "slots are given back too early",
     "pools.ts",
     "resolve(await work());",
     "void work().then(resolve, reject);",
   ],
-  ["priorities ignored", "calls.ts", 'without.has("priority") ? 0 : node.priority', "0"],
   ["nothing ahead of time", "waiting.ts", "if (!prefetches ||", "if (prefetches ||"],
   [
     "results are released by whoever saved them",

@@ -30,6 +30,8 @@ export interface Process {
   abort(): void;
   /** How many steps it runs now. */
   running(): number;
+  /** What it has executed: each step with what it saw of its inputs. */
+  executions(): readonly string[];
 }
 
 interface SimJob {
@@ -48,6 +50,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
   const inPool = { cpu: 0, network: 0, free: 0 };
   const finished = new Map<Spec, 1>();
   const aborted = new Set<Spec>();
+  const executions: string[] = [];
   const events: ProgressEvent[] = [];
   const digests = createDigests(facts);
   const specOf = new Map(specs.map(spec => [digests(spec) as string, spec]));
@@ -156,6 +159,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
           finished.set(spec, 1);
           if (run.forced.has(spec)) bump(facts.epoch, executionOf(facts, spec, seen));
           life.executed++;
+          executions.push(executionOf(facts, spec, seen));
           if (spec.volatile) return Array.from({ length: spec.outputs }, () => give(undefined, spec));
           return Array.from({ length: spec.outputs }, (_, output) =>
             give(valueOf(facts, spec, output, seen), undefined),
@@ -187,7 +191,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
     return results.map(readHandle);
   }
 
-  const store = faultyStore(life, state, handle => void handles.push(handle), log);
+  const store = faultyStore(life, state, index, handle => void handles.push(handle), log);
   const solver = createSolver<Handle>({
     store,
     clock,
@@ -302,6 +306,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
       assert.equal(handle.released, 1, `a result was released ${handle.released} times`);
     checkEvents();
     markReasons(solver);
+    checkKeptGoing();
     if (swarm.ideal && run.number === 0 && run.failing.size === 0) checkCriticalPath(end - start);
   }
 
@@ -342,8 +347,16 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
       if (event.type === "started") {
         assert.equal(counts.started, counts.ended, `step ${name} starts twice`);
         counts.started++;
-      } else if (event.type === "cached") counts.cached++;
-      else if (event.type === "canceled") counts.started--;
+      } else if (event.type === "cached") {
+        // One whose result was lost meanwhile is told again.
+        if (counts.started === counts.ended) counts.cached++;
+        else {
+          // It waited for another process, and did not run.
+          counts.started--;
+          counts.cached = 1;
+          marks.add("found what another made");
+        }
+      } else if (event.type === "canceled") counts.started--;
       else if (event.type === "done") counts.ended++;
       else if (event.type === "failed" && counts.started > counts.ended) counts.ended++;
     }
@@ -364,6 +377,21 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
     }
   }
 
+  /**
+   * With keepGoing, whatever does not depend on a failed step is done. For cold builds without equal steps, in which
+   * all keys are known before anything fails.
+   */
+  function checkKeptGoing(): void {
+    if (!swarm.keepGoing || run.hasCancels || run.number > 0 || run.jobs.length > 1) return;
+    if ([...run.failing.values()].some(fault => fault !== "exec")) return;
+    if (specs.some(({ id, work, nested, volatile }) => work !== id || nested.length > 0 || volatile)) return;
+    if (specs.some(({ inputs }) => inputs.some(input => input.byContent))) return;
+    for (const spec of closure(jobs.flatMap(job => job.plan.roots.map(root => root.spec)))) {
+      const fails = [...closure([spec])].some(below => run.failing.has(below));
+      assert.ok(fails || finished.has(spec), `step ${spec.id} was left out although nothing below it fails`);
+    }
+  }
+
   function markReasons(of: Solver<Handle>): void {
     for (const spec of finished.keys()) {
       const reason = of.reasonOf(digests(spec));
@@ -373,7 +401,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
     }
   }
 
-  return { live, abort, running: () => running.size };
+  return { live, abort, running: () => running.size, executions: () => executions };
 }
 
 /** A function, as the type checker does not know that signals change while a promise is awaited. */

@@ -44,6 +44,8 @@ export interface Run {
   readonly abortAt?: number;
   /** When the processes die: from then on they cannot write. */
   readonly killAt?: number;
+  /** The process that does not. */
+  readonly survivor?: number;
   /** Changes of volatile sources. */
   readonly changes: readonly { readonly at: number; readonly source: Spec }[];
   /** When something is evicted. */
@@ -118,20 +120,20 @@ export function randomScenario<R>(seed: number, { size, runs, not = [] }: Limits
     cancels: !ideal && random.chance(0.4),
     kills: faulty && !impure && random.chance(0.3),
     mutate,
-    versions: mutate ? 2 + random.below(3) : 4,
+    versions: mutate ? 2 + random.below(2) : 4,
     keepGoing: random.chance(0.4),
-    processes: !ideal && !impure && random.chance(0.15) ? 2 : 1,
+    processes: !ideal && !impure && random.chance(0.2) ? 2 : 1,
     slots: ideal ? 1000 : 1 + random.below(8),
   };
   const off = Object.entries(CALM).filter(([name]) => not.includes(name));
   const swarm: Swarm = { ...drawn, ...Object.fromEntries(off) };
   const left = !ideal && random.chance(0.25) ? OPTIMIZATIONS.filter(() => random.chance(0.4)) : [];
-  const drawnSize = 1 + random.below(random.chance(0.05) ? 60 : 12);
+  const drawnSize = 1 + random.below(random.chance(0.05) ? 60 : mutate ? 8 : 12);
   const specs = createSpecs(random, {
     size: Math.min(size ?? drawnSize, drawnSize),
     twins: !ideal && random.chance(0.5),
     contents: mutate || random.chance(0.7),
-    volatile: mutate || random.chance(0.5),
+    volatile: mutate ? 0.3 : random.chance(0.5) ? 0.15 : 0,
     impure: swarm.impure,
     collapses: !ideal && random.chance(impure ? 0.8 : 0.5),
     nested: !ideal && !swarm.impure && random.chance(0.3),
@@ -187,9 +189,9 @@ function planRun(random: Random, specs: readonly Spec[], swarm: Swarm, number: n
   const sources = specs.filter(spec => spec.volatile);
   const changes =
     swarm.mutate && sources.length > 0 && random.chance(0.7) ? 1 + random.below(swarm.versions - 1) : 0;
-  if (changes > 0 && swarm.failures > 0)
+  if (changes > 0 && random.chance(0.3))
     for (const spec of specs)
-      if (spec.inputs.some(input => input.byContent) && random.chance(0.2)) failing.set(spec, "again");
+      if (spec.inputs.some(input => input.byContent) && random.chance(0.4)) failing.set(spec, "again");
   const hangs = [...failing.values()].includes("hang");
   const hasCancels = hangs || (swarm.cancels && random.chance(0.7));
   const killed = swarm.kills && random.chance(0.3);
@@ -202,6 +204,7 @@ function planRun(random: Random, specs: readonly Spec[], swarm: Swarm, number: n
     ...(hangs && { abortAt: 100 + random.below(60) }),
     ...(hasCancels && !hangs && random.chance(0.4) && { abortAt: random.below(60) }),
     ...(killed && { killAt: random.below(60) }),
+    ...(killed && swarm.processes > 1 && { survivor: random.below(3) }),
     changes: Array.from({ length: changes }, () => ({
       source: random.pick(sources),
       at: random.below(random.pick([10, 40])),

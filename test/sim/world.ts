@@ -54,7 +54,8 @@ export interface WorldOptions {
   readonly size: number;
   readonly twins: boolean;
   readonly contents: boolean;
-  readonly volatile: boolean;
+  /** How likely a step is a volatile source. */
+  readonly volatile: number;
   readonly impure: boolean;
   readonly collapses: boolean;
   readonly nested: boolean;
@@ -75,7 +76,7 @@ export function createSpecs(random: Random, options: WorldOptions): readonly Spe
       specs.push({ ...twin, id, inputs, delay: random.below(20), pool });
       continue;
     }
-    const volatile = options.volatile && random.chance(0.15);
+    const volatile = random.chance(options.volatile);
     const count =
       specs.length === 0 ? 0 : volatile ? random.below(2) : Math.min(specs.length, random.below(4));
     const inputs = Array.from({ length: count }, () => {
