@@ -15,7 +15,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { applyLayer } from "./apply.ts";
 import { Destination } from "./destination.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
-import { type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
+import { BLOCK_BYTES, type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
 import type { Owner } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
 import { relativeToRoot, under } from "./rootpath.ts";
@@ -78,17 +78,18 @@ const DIRECTORY_MODE = 0o755;
 const MAX_PENDING = 16;
 
 /**
- * Copies one source, or all that a wildcard matches, to a destination.
+ * Copies one source, or all that a wildcard matches, to a destination. Gives the bytes that were allocated on disk for
+ * what was made, links left out; undefined when that is not known.
  * @throws BakeError "file-operation" naming the path: a missing source, a directory in the way of a file, …
  */
-export async function copyInto(options: CopyOptions): Promise<void> {
+export async function copyInto(options: CopyOptions): Promise<number | undefined> {
   const view = createTreeView(options.srcRoot, options.filter);
   const matches = matchSources(view, options.src, {
     wildcard: options.allowWildcard,
     followSymlink: options.followSymlink,
   });
   if (matches.length === 0) {
-    if (options.allowWildcard && options.allowEmptyWildcard && /[*?[]/.test(options.src)) return;
+    if (options.allowWildcard && options.allowEmptyWildcard && /[*?[]/.test(options.src)) return 0;
     throw new BakeError("file-operation", `cannot copy "${options.src}": it does not exist`);
   }
   expectVisible(view, options.requiredPaths);
@@ -97,13 +98,15 @@ export async function copyInto(options: CopyOptions): Promise<void> {
   const destination = new Destination({ root: options.destRoot, below: options.destBelow }, xattrs, setTimes);
   if (!options.createDestPath) expectParent(destination, options.dest);
   const slicer = createSlicer(options.signal);
-  const files = new FileCopier(options.sharing, await loadCopySparse(), slicer);
+  const files = new FileCopier(view.root, options.sharing, await loadCopySparse(), slicer);
   const makeNode = await loadMakeNode();
   const copier = new Copier({ options, view, destination, files, slicer, xattrs, makeNode, setTimes });
+  let isKnown = true;
   for (const match of matches) {
-    if (options.attemptUnpack === true && (await copier.unpack(match.named, match.found))) continue;
-    await copier.copy(match.named, match.found);
+    if (options.attemptUnpack === true && (await copier.unpack(match.named, match.found))) isKnown = false;
+    else await copier.copy(match.named, match.found);
   }
+  return isKnown ? copier.directoryBytes + files.bytes : undefined;
 }
 
 function expectParent(destination: Destination, dest: string): void {
@@ -139,6 +142,8 @@ interface CopierParts {
 }
 
 class Copier {
+  /** Allocated for the directories made. */
+  directoryBytes = 0;
   readonly #options: CopyOptions;
   readonly #view: TreeView;
   readonly #destination: Destination;
@@ -296,9 +301,10 @@ class Copier {
     return { ...open, describe: entry.path === "" ? "times" : "all" };
   }
 
-  #close({ entry, target, describe }: OpenDirectory): void {
+  #close({ entry, target, describe, isNew }: OpenDirectory): void {
     if (describe === "nothing") return;
     try {
+      if (isNew) this.directoryBytes += lstatSync(target).blocks * BLOCK_BYTES;
       if (describe === "all") this.#describe(entry, target, undefined);
       else this.#applyTimes(entry, target);
     } catch (thrown) {

@@ -9,6 +9,8 @@ import {
   fstatSync,
   linkSync,
   openSync,
+  readlinkSync,
+  realpathSync,
   readSync,
   writeSync,
 } from "node:fs";
@@ -42,6 +44,8 @@ export interface SourceFile {
 const SMALL_BYTES = 256n * 1024n;
 /** As many as libuv has threads. */
 const PARALLEL = 4;
+/** POSIX stat(2) counts blocks of this size, whatever the file system's own. */
+export const BLOCK_BYTES = 512;
 const NO_VALUE = new Uint8Array(0);
 /** Answers to link(2) that a copy helps against: it is gone, other file system, too many names, files of others. */
 const COPIED_INSTEAD = new Set(["ENOENT", "EXDEV", "EMLINK", "EPERM", "EACCES", "ENOTDIR"]);
@@ -49,6 +53,10 @@ const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 export class FileCopier {
+  /** Allocated on disk for the files made so far. */
+  bytes = 0;
+  readonly #root: string;
+  readonly #realRoot: string;
   readonly #sharing: CopySharing | undefined;
   readonly #copySparse: CopySparse | undefined;
   readonly #slicer: Slicer;
@@ -58,7 +66,15 @@ export class FileCopier {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(sharing: CopySharing | undefined, copySparse: CopySparse | undefined, slicer: Slicer) {
+  /** `root` is the source's. */
+  constructor(
+    root: string,
+    sharing: CopySharing | undefined,
+    copySparse: CopySparse | undefined,
+    slicer: Slicer,
+  ) {
+    this.#root = root === "/" ? "" : root;
+    this.#realRoot = root === "/" ? "" : realpathSync(root);
     this.#sharing = sharing;
     this.#copySparse = copySparse;
     this.#slicer = slicer;
@@ -86,13 +102,18 @@ export class FileCopier {
       const found = fstatSync(from, { bigint: true });
       if (!found.isFile())
         throw Object.assign(new Error("it became another kind of file"), { code: "ESTALE" });
+      // A directory on the way may have become a symlink to elsewhere since it was read.
+      if (readlinkSync(descriptorPath(from)) !== this.#realRoot + absolute.slice(this.#root.length))
+        throw Object.assign(new Error("a directory above it was replaced while it was copied"), {
+          code: "ESTALE",
+        });
       // A change after this moves ctime, so that the state never counts as this one again.
       if (isSameFile(found, stats) && !isRacy(stats, startedMs))
         this.#sharing?.sources.set(path, stats, NO_VALUE);
       const isSmall = found.size <= SMALL_BYTES;
       if (this.#copySparse !== undefined && isSparse(found))
         pending = this.#sparse(from, target, mode, Number(found.size), this.#copySparse);
-      else if (this.#clone(from, target)) chmodSyncAt(target, mode);
+      else if (this.#clone(from, target)) this.#finish(target, mode);
       else if (!isSmall || !this.#small(from, target, mode)) pending = this.#large(from, target, mode);
       return pending;
     } finally {
@@ -127,6 +148,7 @@ export class FileCopier {
     try {
       for (let at = 0; at < length;) at += writeSync(to, scratch, at, length - at);
       fchmodSync(to, mode);
+      this.bytes += fstatSync(to).blocks * BLOCK_BYTES;
     } finally {
       closeSync(to);
     }
@@ -139,13 +161,23 @@ export class FileCopier {
       this.#running++;
       try {
         await copyFile(descriptorPath(from), target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-        chmodSyncAt(target, mode);
+        this.#finish(target, mode);
       } finally {
         this.#running--;
         this.#waiting.shift()?.();
       }
     } finally {
       closeSync(from);
+    }
+  }
+
+  #finish(target: string, mode: number): void {
+    const fd = openSync(target, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      fchmodSync(fd, mode);
+      this.bytes += fstatSync(fd).blocks * BLOCK_BYTES;
+    } finally {
+      closeSync(fd);
     }
   }
 
@@ -161,6 +193,7 @@ export class FileCopier {
       try {
         await copySparse(from, to, size, this.#slicer);
         fchmodSync(to, mode);
+        this.bytes += fstatSync(to).blocks * BLOCK_BYTES;
       } finally {
         closeSync(to);
       }
@@ -183,13 +216,4 @@ export function linkOrNothing(first: string, target: string): boolean {
 
 function descriptorPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
-}
-
-function chmodSyncAt(target: string, mode: number): void {
-  const fd = openSync(target, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    fchmodSync(fd, mode);
-  } finally {
-    closeSync(fd);
-  }
 }

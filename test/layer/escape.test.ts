@@ -3,7 +3,7 @@
 // table; and a thread that swaps a directory and a symlink to the outside as fast as it can.
 // LLBAKE_ESCAPE_ROUNDS raises the number of rounds of the races (default 150).
 import assert from "node:assert/strict";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -319,6 +319,42 @@ test("a copy takes nothing from outside its source, whatever the source's links 
       }
     }
   }
+});
+
+test("a copy takes nothing through a link that takes the place of a directory of its source while it runs", async () => {
+  using place = await arena();
+  const source = join(place.root, "source");
+  mkdirSync(source);
+  await makeTree(source, { "flip/file": "own", "flip/dir/inner/x": "own" });
+  let copied = 0;
+  {
+    await using _thread = await flipping(source, place.outside);
+    for (let round = 0; round < ROUNDS * 4; round++) {
+      const dest = join(place.root, `dest${round}`);
+      mkdirSync(dest);
+      const done = await attempt(
+        copyInto({
+          srcRoot: source,
+          src: "/",
+          destRoot: dest,
+          dest: "/",
+          followSymlink: false,
+          dirCopyContents: true,
+          createDestPath: true,
+          allowWildcard: false,
+          allowEmptyWildcard: false,
+        }),
+      );
+      if (done) copied++;
+      assert.deepEqual(
+        (await describeTree(dest)).filter(line => line.includes('"host"')),
+        [],
+      );
+      rmSync(dest, { recursive: true });
+    }
+  }
+  await place.expectUntouched();
+  assert.ok(copied > 0);
 });
 
 test("a copy writes nothing outside its destination, whatever links are there", async () => {
