@@ -23,6 +23,14 @@ export const commands: Readonly<Record<string, CommandRow>> = {
     summary: "build an LLB definition read from standard input",
     load: async () => (await import("./buildllb.ts")).defineBuildLlb,
   },
+  "cache-mount load": {
+    summary: "take cache mounts of RUN steps from an archive",
+    load: async () => (await import("./cachemount.ts")).defineCacheMountLoad,
+  },
+  "cache-mount save": {
+    summary: "write cache mounts of RUN steps to an archive",
+    load: async () => (await import("./cachemount.ts")).defineCacheMountSave,
+  },
   context: {
     summary: "list the files that targets read of their contexts",
     load: async () => (await import("./context.ts")).defineContext,
@@ -118,15 +126,15 @@ function commandName(argv: readonly string[]): string {
   const two = `${first} ${second}`;
   if (first !== "" && Object.hasOwn(commands, two)) return two;
   if (first !== "" && Object.hasOwn(commands, first)) return first;
-  if (first === "debug") {
-    const known = Object.keys(commands).filter(name => name.startsWith("debug "));
+  const known = Object.keys(commands).filter(name => name.startsWith(`${first} `));
+  if (known.length > 0) {
     throw new BakeError(
       "usage",
       second.startsWith("-") || second === ""
-        ? `debug needs a further word`
-        : `unknown debug command "${second}"`,
+        ? `"bake ${first}" needs a further word`
+        : `unknown command "${first} ${second}"`,
       {
-        hint: `one of: ${known.map(name => `bake ${name}`).join(", ")}; a target of this name is built by "bake -- debug"`,
+        hint: `one of: ${known.map(name => `bake ${name}`).join(", ")}; a target of this name is built by "bake -- ${first}"`,
       },
     );
   }

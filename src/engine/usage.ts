@@ -9,6 +9,7 @@ import { type Owner, readLeases } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { treeSize } from "../content/treesize.ts";
 import type { Digest } from "../oci/digest.ts";
+import { readCacheNote, shownCache } from "../op/cachename.ts";
 import type { LayerBlobs } from "../snapshot/layerblobs.ts";
 import type { SnapshotStore } from "../snapshot/snapshotstore.ts";
 import { openMeasuredSizes } from "./measured.ts";
@@ -66,7 +67,7 @@ export async function listThings(
   const counted = new Set<string>();
   for (const { id, meta, lastUsedMs } of await parts.snapshots.list()) {
     const own = (layersOf.get(id) ?? []).map(({ descriptor }) => descriptor.digest);
-    let sizeBytes = await sizes.of(`snapshot ${id}`, [join(root.snapshots, id)], meta.created);
+    let sizeBytes = await sizes.ofSnapshot(join(root.snapshots, id), id, meta.created);
     for (const digest of own) {
       if (!counted.has(digest)) sizeBytes += blobs.get(digest)?.sizeBytes ?? 0;
       counted.add(digest);
@@ -84,7 +85,9 @@ export async function listThings(
     const inUse = leases["cache-mount"].has(id);
     // While it is used it grows, so that size is not to be remembered. Steps may write below without touching the top.
     const sizeBytes = await sizes.of(`cache-mount ${id}`, paths, Infinity);
-    found.push({ ...plain, kind: "cache-mount", id, sizeBytes, lastUsedMs, inUse });
+    const cache = await readCacheNote(join(root.path, CACHE_MOUNTS), id);
+    const description = cache === undefined ? "" : shownCache(cache);
+    found.push({ ...plain, kind: "cache-mount", id, sizeBytes, lastUsedMs, inUse, description });
   }
   for (const id of await namesIn(join(root.path, "git"))) {
     const path = join(root.path, "git", id);

@@ -1,8 +1,54 @@
-// The name of a cache mount in the state directory: of its folder, its lock and its lease.
-import type { Mount } from "../llb/op/exec.ts";
+// The name of a cache mount in the state directory: of its folder, its lock and its lease; and the note beside the folder
+// that tells what the name stands for.
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { CacheSharing, Mount } from "../llb/op/exec.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
 
-/** Caches of one id but different sharing are different folders. */
-export function cacheName({ cache }: Mount): string {
-  return digestHex(digestOf(`${cache?.id ?? ""}\0${cache?.sharing ?? "shared"}`));
+/** What tells a cache from others. Caches of one id but different sharing are different folders. */
+export interface CacheIdentity {
+  readonly id: string;
+  readonly sharing: CacheSharing;
+}
+
+export function cacheName({ cache }: Pick<Mount, "cache">): string {
+  return nameOfCache({ id: cache?.id ?? "", sharing: cache?.sharing ?? "shared" });
+}
+
+export function nameOfCache({ id, sharing }: CacheIdentity): string {
+  return digestHex(digestOf(`${id}\0${sharing}`));
+}
+
+/** The note of a cache: a file beside its folder. */
+export function cacheNote(name: string): string {
+  return `${name}.id`;
+}
+
+export async function writeCacheNote(folder: string, { cache }: Pick<Mount, "cache">): Promise<void> {
+  const identity: CacheIdentity = { id: cache?.id ?? "", sharing: cache?.sharing ?? "shared" };
+  await writeFile(join(folder, cacheNote(nameOfCache(identity))), `${JSON.stringify(identity)}\n`, {
+    mode: 0o600,
+  });
+}
+
+/** What a name stands for; undefined when there is no note, or one of something else. */
+export async function readCacheNote(folder: string, name: string): Promise<CacheIdentity | undefined> {
+  try {
+    const { id, sharing } = JSON.parse(await readFile(join(folder, cacheNote(name)), "utf8")) as Readonly<
+      Record<string, unknown>
+    >;
+    if (typeof id !== "string" || !isSharing(sharing)) return undefined;
+    return nameOfCache({ id, sharing }) === name ? { id, sharing } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A cache as the author of a Dockerfile named it: the frontend puts a namespace before a slash, mostly an empty one. */
+export function shownCache({ id, sharing }: CacheIdentity): string {
+  return `${id.replace(/^\//, "")}${sharing === "shared" ? "" : ` (${sharing})`}`;
+}
+
+function isSharing(value: unknown): value is CacheSharing {
+  return value === "shared" || value === "private" || value === "locked";
 }

@@ -15,7 +15,7 @@ import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { OpDeps } from "./binding.ts";
 import { lockCaches } from "./cachelocks.ts";
-import { cacheName } from "./cachename.ts";
+import { cacheName, writeCacheNote } from "./cachename.ts";
 import type { Held } from "./held.ts";
 import { explainMissing } from "./missing.ts";
 import { openTree, snapshotOf, wholeCopy } from "./tree.ts";
@@ -189,6 +189,7 @@ async function openCache(
       await chown(staged, uid, gid);
       await chmod(staged, mode & 0o7777);
     }
+    await writeCacheNote(worker.cacheMounts, mount);
     await rename(staged, directory);
   });
   return cache?.sharing === "private" ? privateCopy(directory, held, worker, signal) : directory;
