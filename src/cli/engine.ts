@@ -1,7 +1,9 @@
 // The engine of a run, as flags and environment ask for it.
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { BakeError } from "../diagnostic/error.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { EngineOptimization } from "../engine/without.ts";
 import type { StorageGoal } from "../engine/storage.ts";
 import { hostPlatform } from "./hostplatform.ts";
 import { parseSize } from "./sizes.ts";
@@ -40,12 +42,28 @@ export async function createEngine(
     keepGoing: flags.keepGoing ?? false,
     failOnCacheMiss: flags.failOnCacheMiss ?? confined,
     confined,
+    ...(environment.env["LLBAKE_DISABLE"] && { without: await disabled(environment.env["LLBAKE_DISABLE"]) }),
     now: Date.now,
     stdout: environment.stdout,
   });
   // It adds nothing, and may not remove everything.
   if (confined) return engine;
   return withCeiling(engine, root, () => goalFor(maxBytes, root));
+}
+
+/** What a test wants switched off. @throws BakeError "usage" */
+async function disabled(names: string): Promise<ReadonlySet<EngineOptimization>> {
+  const { ENGINE_OPTIMIZATIONS } = await import("../engine/without.ts");
+  return new Set(
+    names.split(",").map(name => {
+      const known = ENGINE_OPTIMIZATIONS.find(optimization => optimization === name);
+      if (known !== undefined) return known;
+      throw new BakeError(
+        "usage",
+        `LLBAKE_DISABLE names "${name}", which is none of ${ENGINE_OPTIMIZATIONS.join(", ")}`,
+      );
+    }),
+  );
 }
 
 /** What builds keep the cache to. @throws BakeError "usage" */

@@ -46,6 +46,7 @@ import { createFrontendHost } from "./host.ts";
 import { lowerRequests } from "./lower.ts";
 import { createRoom } from "./room.ts";
 import type { StorageGoal } from "./storage.ts";
+import { type EngineOptimization, solverWithout, storeWithout, workerWithout } from "./without.ts";
 
 export interface EmbeddedOptions {
   /** The state directory. */
@@ -68,11 +69,15 @@ export interface EmbeddedOptions {
   readonly failOnCacheMiss?: boolean;
   /** Never open a snapshot, as one without the right to mount; fail instead. Default false. */
   readonly confined?: boolean;
+  /** What is not to be used, to check that results are the same without. Default: nothing. */
+  readonly without?: ReadonlySet<EngineOptimization>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Where exports with destination "-" write. */
   readonly stdout: NodeJS.WritableStream;
 }
+
+const NOTHING: ReadonlySet<EngineOptimization> = new Set();
 
 /** Downloads wait more than they compute. */
 const NETWORK_SLOTS = 8;
@@ -138,10 +143,12 @@ interface Run extends AsyncDisposable {
 }
 
 function createRun(
-  worker: Worker,
+  open: Worker,
   options: EmbeddedOptions,
   { session, emit, signal, definition }: SolveContext,
 ): Run {
+  const { without = NOTHING } = options;
+  const worker = without.size === 0 ? open : workerWithout(open, without);
   const history = openRunHistory(worker.root, worker.owner);
   const earlier = new Map<string, RunRecord>();
   const earlierOf: EarlierOf = vertex =>
@@ -154,7 +161,8 @@ function createRun(
   const pools = createPools({ cpu: options.maxParallelism, network: NETWORK_SLOTS });
   const emulation = watchEmulation(emit);
   const solver: Solver<Ref> = createSolver<Ref>({
-    store: withEarlierRuns(openDiskStore(worker), earlierOf),
+    store: withEarlierRuns(storeWithout(openDiskStore(worker), without), earlierOf),
+    without: solverWithout(without),
     clock: { now: options.now },
     emit: emulation.emit,
     signal,
