@@ -22,6 +22,8 @@ import { emulatedCommand } from "./emulatedcommand.ts";
 import { createEmulation, type EmulationWay } from "./emulation.ts";
 import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
 import { execComplaint, startFailure } from "./failure.ts";
+import { isFor } from "./emulators.ts";
+import { findProgram } from "./program.ts";
 import { findRuntime, type Runtime } from "./runtime.ts";
 import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
 import { type NetworkRung, toolsIn } from "./networkrungs.ts";
@@ -69,9 +71,10 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     await sweepOrphanCgroups();
     owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
   }
-  const emulation = createEmulation({
+  const native = options.platform ?? platformFromNode(process.platform, process.arch);
+  const emulationOf = createEmulation({
     owner,
-    native: options.platform ?? platformFromNode(process.platform, process.arch),
+    native,
     searchPath: options.searchPath ?? "",
     ways: options.emulationWays,
   });
@@ -82,7 +85,19 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   });
   return {
     runtime: runtime.label,
-    emulation,
+    async emulation(platform, command, rootSpec) {
+      const program = findProgram(command, rootSpec.path);
+      const isForeign = program?.head === undefined || !isFor(native, program.head);
+      try {
+        const emulation = await emulationOf(platform);
+        if (emulation.way === "native" || (emulation.way === "mounted" && !isForeign))
+          return { emulation: { way: "native" }, isForeign: false };
+        return { emulation, isForeign };
+      } catch (thrown) {
+        if (isForeign || BakeError.from(thrown).code !== "emulator-missing") throw thrown;
+        return { emulation: { way: "native" }, isForeign };
+      }
+    },
     run: (command, rootSpec, runOptions) => run({ runtime, owner, networks }, command, rootSpec, runOptions),
   };
 }

@@ -33,6 +33,12 @@ export const architectures: readonly Architecture[] = [
   row("loong64", "loongarch64", 64, 0x102),
 ];
 
+/** Whether a program is made for the processor of a platform. */
+export function isFor({ architecture }: Platform, { bits, order, machine }: ElfKind): boolean {
+  const elf = architectures.find(({ name }) => name === architecture)?.elf;
+  return elf?.machine === machine && elf.bits === bits && elf.order === order;
+}
+
 export interface Emulator {
   readonly architecture: Architecture;
   /** Absolute, links resolved. */

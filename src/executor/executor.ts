@@ -1,16 +1,17 @@
 // Runs one command in a container with a real OCI runtime. Knows nothing of LLB.
 import type { Platform } from "../oci/platform.ts";
 import type { Emulation } from "./emulation.ts";
+import type { Command } from "./program.ts";
 import type { ContainerEdits } from "./devices.ts";
 
 export interface Executor {
   /** Name and version of the runtime, for messages. */
   readonly runtime: string;
   /**
-   * How commands of a platform run here; what emulation needs is set up when first asked for.
+   * How a command of a platform runs here; what emulation needs is set up when first asked for.
    * @throws BakeError "emulator-missing"
    */
-  emulation(platform: Platform): Promise<Emulation>;
+  emulation(platform: Platform, command: Command, root: RootSpec): Promise<StepEmulation>;
   /**
    * Runs until the command ends and returns its exit code; kills the whole container when the signal aborts.
    * @throws BakeError "runtime-failed" when the container could not be started
@@ -18,11 +19,13 @@ export interface Executor {
   run(process: ProcessSpec, root: RootSpec, options: RunOptions): Promise<{ readonly exitCode: number }>;
 }
 
-export interface ProcessSpec {
-  readonly args: readonly string[];
-  /** `NAME=value` entries. */
-  readonly env: readonly string[];
-  readonly cwd: string;
+export interface StepEmulation {
+  readonly emulation: Emulation;
+  /** The command's program is for another processor; builds may run programs of this machine's for any platform. */
+  readonly isForeign: boolean;
+}
+
+export interface ProcessSpec extends Command {
   /** `user[:group]`, names or numbers, looked up in the root's /etc/passwd and /etc/group; "" is root. */
   readonly user: string;
   readonly hostname?: string;

@@ -93,14 +93,16 @@ async function prepare(
       { hint: 'leave out "required" from RUN --device if the step can do without' },
     );
   const executor = await worker.executor();
-  const emulation = await executor.emulation(platform);
-  if (emulation.way !== "native")
-    context.emit({ type: "emulated", id: digest, platform: formatPlatform(platform) });
   const mounts = await openMounts(digest, op.spec, inputs, held, deps, context);
-  const command: ProcessSpec = {
+  const program = {
     args: meta.args,
     env: [...meta.env, ...proxyVariables(meta), ...mounts.env],
     cwd: meta.cwd === "" ? "/" : meta.cwd,
+  };
+  const { emulation, isForeign } = await executor.emulation(platform, program, mounts.root);
+  if (isForeign) context.emit({ type: "emulated", id: digest, platform: formatPlatform(platform) });
+  const command: ProcessSpec = {
+    ...program,
     user: meta.user,
     ...(meta.hostname !== "" && { hostname: meta.hostname }),
     extraHosts: meta.extraHosts,

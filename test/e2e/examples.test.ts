@@ -4,12 +4,14 @@ import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { formatPlatform, type Platform, platformFromNode } from "../../src/oci/platform.ts";
 import { bakeOk, busyboxDir, executedSteps, type Project, stepsOf, tempProject } from "../rig/bake.ts";
+import { foreignDir, foreignProblem } from "../rig/foreign.ts";
 import { projectRoot } from "../rig/sourcetree.ts";
 
 // With entitlements, as the READMEs have it.
-const env = { BUSYBOX_DIR: busyboxDir, BUILDX_BAKE_ENTITLEMENTS_FS: "1" };
-const allow = `--allow=fs.read=${busyboxDir}`;
+const env = { BUSYBOX_DIR: busyboxDir, FOREIGN_DIR: foreignDir, BUILDX_BAKE_ENTITLEMENTS_FS: "1" };
+const allow = [`--allow=fs.read=${busyboxDir}`, `--allow=fs.read=${foreignDir}`];
 
 /** What each example has to show, by its folder. The folder "watch" is built once here; watching has its own test. */
 const checks: Readonly<Record<string, (project: Project) => void>> = {
@@ -50,7 +52,27 @@ const checks: Readonly<Record<string, (project: Project) => void>> = {
     assert.equal(read("out/etc/greeting"), "Hello from a Mockerfile\n");
     assert.match(read("out/usr/bin/greet"), /^#!\/bin\/sh\n/);
   },
+  multiplatform: ({ cwd, read }) => {
+    assert.equal(read("out/emulated/linux_arm64/machine"), "aarch64\n");
+    assert.equal(read("out/emulated/linux_riscv64/machine"), "riscv64\n");
+    const built = `on ${formatPlatform(platformFromNode(process.platform, process.arch))}: 3 words\n`;
+    assert.equal(read("out/emulated/linux_arm64/program"), `for linux/arm64 ${built}`);
+    const id = read("out/native/build-id");
+    assert.equal(read("out/emulated/linux_riscv64/build-id"), id);
+    const index = spawnSync("skopeo", ["inspect", "--raw", `oci-archive:${join(cwd, "out/cross.oci.tar")}`]);
+    assert.equal(index.status, 0, index.stderr.toString());
+    const { manifests } = JSON.parse(index.stdout.toString()) as { manifests: { platform: Platform }[] };
+    assert.deepEqual(
+      manifests.map(({ platform }) => formatPlatform(platform)),
+      ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"],
+    );
+  },
   watch: ({ read }) => assert.match(read("out/index.html"), /<p>Fresh bread every morning<\/p>/),
+};
+
+/** Why an example cannot be run here. */
+const skips: Readonly<Record<string, string | false>> = {
+  multiplatform: foreignProblem("arm64") || foreignProblem("riscv64"),
 };
 
 test("every example has its check", () => {
@@ -62,16 +84,20 @@ test("every example has its check", () => {
 });
 
 for (const [name, check] of Object.entries(checks)) {
-  test(`the example ${name} gives what it promises, and is cached the second time`, async () => {
-    using project = tempProject(`examples/${name}`);
-    await bakeOk([allow, "--progress=plain"], { ...project, env });
-    check(project);
-    const again = await bakeOk([allow, "--progress=rawjson"], { ...project, env });
-    check(project);
-    const executed = executedSteps(again.stderr).filter(step =>
-      /RUN|COPY|PLEASE|STASH|install /.test(step.name),
-    );
-    assert.deepEqual(executed, []);
-    assert.ok(stepsOf(again.stderr).some(step => step.cached));
-  });
+  test(
+    `the example ${name} gives what it promises, and is cached the second time`,
+    { skip: skips[name] ?? false },
+    async () => {
+      using project = tempProject(`examples/${name}`);
+      await bakeOk([...allow, "--progress=plain"], { ...project, env });
+      check(project);
+      const again = await bakeOk([...allow, "--progress=rawjson"], { ...project, env });
+      check(project);
+      const executed = executedSteps(again.stderr).filter(step =>
+        /RUN|COPY|PLEASE|STASH|install /.test(step.name),
+      );
+      assert.deepEqual(executed, []);
+      assert.ok(stepsOf(again.stderr).some(step => step.cached));
+    },
+  );
 }

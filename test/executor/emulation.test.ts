@@ -56,20 +56,21 @@ async function run(
     emulationWays: options.ways,
   });
   let out = "";
-  const { exitCode } = await executor.run(
-    {
-      args,
-      env: ["PATH=/bin"],
-      cwd: "/",
-      user: "",
-      network: "none",
-      insecure: false,
-      emulation: await executor.emulation(linux(name)),
-      ...options.command,
-    },
-    { path: rootfs, readonly: false, mounts: [] },
-    { signal: AbortSignal.timeout(30_000), onOutput: (_, data) => (out += Buffer.from(data).toString()) },
-  );
+  const command: ProcessSpec = {
+    args,
+    env: ["PATH=/bin"],
+    cwd: "/",
+    user: "",
+    network: "none",
+    insecure: false,
+    ...options.command,
+  };
+  const rootSpec = { path: rootfs, readonly: false, mounts: [] };
+  const { emulation } = await executor.emulation(linux(name), command, rootSpec);
+  const { exitCode } = await executor.run({ ...command, emulation }, rootSpec, {
+    signal: AbortSignal.timeout(30_000),
+    onOutput: (_, data) => (out += Buffer.from(data).toString()),
+  });
   return { exitCode, out, root: rootfs };
 }
 
