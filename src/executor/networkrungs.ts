@@ -86,6 +86,7 @@ export const networkRungs: readonly NetworkRung[] = [
         async close() {
           if (!isAlive()) return;
           const ended = new Promise(resolve => child.once("exit", resolve));
+          child.ref();
           child.kill("SIGKILL");
           await ended;
         },
