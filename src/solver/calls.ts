@@ -128,18 +128,18 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
   async function execute(node: Node<R>): Promise<Executed<R>> {
     if (isRefused(node)) return refusal(node);
     const { vertex } = node;
-    const { attempt, state } = node;
+    const { state } = node;
     invariant(state.tag === "executing", "BUG: a vertex executes out of turn");
     const context = contextOf(node);
     const id = vertex.digest;
-    let started = false;
     const start = (): void => {
-      if (!started) emit({ type: "started", id, at: clock.now() });
-      started = true;
+      if (!node.started) emit({ type: "started", id, at: clock.now() });
+      node.started = true;
     };
     const foundByAnother = (found: Found<R>): Executed<R> => {
       // What has begun is to end, whatever was said of it before.
-      if (started) node.shown = "step";
+      if (node.started) node.shown = "step";
+      node.started = false;
       return { tag: "found", found };
     };
     const work = async (): Promise<Executed<R> | "busy"> => {
@@ -163,6 +163,7 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
         keep(result);
         outputs.set(index, result);
       }
+      node.started = false;
       emit({ type: "done", id, at: clock.now() });
       return { tag: "ran", outputs };
     };
@@ -185,16 +186,11 @@ export function createCalls<R>(options: CallOptions<R>): Calls<R> {
       }
     };
     const options = { signal: context.signal, priority: without.has("priority") ? 0 : node.priority };
-    try {
-      for (;;) {
-        const outcome = await pools.run(vertex.op.pool ?? "cpu", work, options);
-        if (outcome !== "busy") return outcome;
-        const found = await waitForAnother();
-        if (found !== undefined) return foundByAnother(found);
-      }
-    } catch (error) {
-      if (started && attempt !== node.attempt) emit({ type: "canceled", id, at: clock.now() });
-      throw error;
+    for (;;) {
+      const outcome = await pools.run(vertex.op.pool ?? "cpu", work, options);
+      if (outcome !== "busy") return outcome;
+      const found = await waitForAnother();
+      if (found !== undefined) return foundByAnother(found);
     }
   }
 

@@ -235,8 +235,13 @@ export function createDriver<R>({
   }
 
   function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {
-    if (attempt !== node.attempt || node.state.tag === "failed") return undefined;
     const { digest: vertex, name, explainError } = node.vertex;
+    const { started } = node;
+    node.started = false;
+    if (attempt !== node.attempt || node.state.tag === "failed") {
+      if (started) emit({ type: "canceled", id: vertex, at: clock.now() });
+      return undefined;
+    }
     const told = explainError === undefined ? error : explainError(error);
     emit({ type: "failed", id: vertex, at: clock.now(), message: BakeError.from(told).message });
     node.shown = "ran";

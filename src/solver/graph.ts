@@ -51,6 +51,8 @@ export interface Node<R> {
   slow: boolean;
   /** Results of its inputs were asked for before it is certain that they are needed. */
   prefetched: boolean;
+  /** It was said to have started, and not yet how that ended. */
+  started: boolean;
   /** What has been said of it: nothing but "step", that it was cached, or that it ran. */
   shown: "step" | "cached" | "ran";
   /** Whether its inputs were visited when it was shown as cached. */
@@ -161,6 +163,7 @@ function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> 
     resultWaiters: [],
     slow: false,
     prefetched: false,
+    started: false,
     shown: "step",
     chained: false,
     reason: undefined,

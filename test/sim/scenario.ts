@@ -160,7 +160,7 @@ function prepare<R>(
   store: MemoryStore<R>,
 ): void {
   // What is cached is not looked at while sources change.
-  for (let edits = swarm.mutate ? random.below(4) : random.below(2); edits > 0; edits--)
+  for (let edits = random.chance(0.5) ? random.below(5) : 0; edits > 0; edits--)
     facts.revision.set(random.pick(specs).work, random.below(3));
   for (const spec of specs) {
     if (!spec.volatile) continue;
