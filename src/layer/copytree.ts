@@ -123,7 +123,7 @@ function expectParent(destination: Destination, dest: string): void {
 interface OpenDirectory {
   readonly entry: WalkEntry;
   readonly target: string;
-  readonly describe: "all" | "times" | "nothing";
+  readonly describe: "all" | "times" | "mode" | "nothing";
   /** Made by this copy: nothing is in it but what this copy put there. */
   readonly isNew: boolean;
   /** Whether new files in it have the owner they are to have; undefined before the first was made. */
@@ -296,7 +296,8 @@ class Copier {
       throw Object.assign(new Error("a file is in the way of the directory"), { code: "" });
     this.#destination.raise(target);
     const open = { entry, target, isNew: false, ownerFits: undefined };
-    if (!entry.matched) return { ...open, describe: "nothing" };
+    // One that only holds what is copied: its mode alone, and not that of the place the copy goes to, as upstream.
+    if (!entry.matched) return { ...open, describe: entry.path === "" ? "nothing" : "mode" };
     // The directory that receives the content of another keeps its owner and mode; those below it are overwritten.
     return { ...open, describe: entry.path === "" ? "times" : "all" };
   }
@@ -306,6 +307,7 @@ class Copier {
     try {
       if (isNew) this.directoryBytes += lstatSync(target).blocks * BLOCK_BYTES;
       if (describe === "all") this.#describe(entry, target, undefined);
+      else if (describe === "mode") chmodSync(target, Number(entry.stats.mode & 0o7777n));
       else this.#applyTimes(entry, target);
     } catch (thrown) {
       throw fileFailure("copy", relativeToRoot(this.#options.destRoot, target), thrown, ownerHint(thrown));

@@ -39,7 +39,11 @@ export interface PlaceOptions {
   readonly timestampNs?: bigint | undefined;
 }
 
-/** Makes a directory; one that exists already is left as it is. @throws BakeError "file-operation" */
+/**
+ * Makes a directory. What exists already is left as it is; with `makeParents` it must be a directory, without it may be
+ * anything, as in BuildKit.
+ * @throws BakeError "file-operation"
+ */
 export async function mkdirAt({
   root,
   path,
@@ -59,7 +63,7 @@ export async function mkdirAt({
       return;
     }
     const target = entryOf(place);
-    if (lstatSync(target, { throwIfNoEntry: false })?.isDirectory() === true) return;
+    if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return;
     makeDirectory(target, details);
     finish(target, undefined, timestampNs, setTimes);
   } catch (thrown) {
@@ -67,7 +71,11 @@ export async function mkdirAt({
   }
 }
 
-/** Writes a file, replacing the content of one that exists; its parent must exist. @throws BakeError "file-operation" */
+/**
+ * Writes a file; its parent must exist. One that exists gets the new content and keeps its mode, and its owner unless
+ * one is given, as in BuildKit.
+ * @throws BakeError "file-operation"
+ */
 export async function mkfileAt({
   root,
   path,
@@ -80,18 +88,18 @@ export async function mkfileAt({
   try {
     using place = locate(root, path, { followLast: true });
     const target = entryOf(place);
+    const isNew = lstatSync(target, { throwIfNoEntry: false }) === undefined;
     // A fifo that nobody reads must not hold up the build.
-    const flags =
-      constants.O_WRONLY |
-      constants.O_CREAT |
-      constants.O_TRUNC |
-      constants.O_NOFOLLOW |
-      constants.O_NONBLOCK;
-    const fd = openSync(target, flags, mode & 0o777);
+    const flags = constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const fd = openSync(
+      target,
+      flags | (isNew ? constants.O_CREAT | constants.O_EXCL : constants.O_TRUNC),
+      0o600,
+    );
     try {
       for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
       if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
-      fchmodSync(fd, mode & 0o777);
+      if (isNew) fchmodSync(fd, mode & 0o777);
     } finally {
       closeSync(fd);
     }
@@ -101,7 +109,11 @@ export async function mkfileAt({
   }
 }
 
-/** Makes a symlink; `target` is stored as it is. The place must be free. @throws BakeError "file-operation" */
+/**
+ * Makes a symlink; `target` is stored as it is. The place must be free; when a symlink is there, the place is where that
+ * leads to, as in BuildKit.
+ * @throws BakeError "file-operation"
+ */
 export async function symlinkAt({
   root,
   path,
@@ -111,7 +123,7 @@ export async function symlinkAt({
 }: PlaceOptions & { readonly target: string }): Promise<void> {
   const setTimes = await loadSetTimes();
   try {
-    using place = locate(root, path, { followLast: false });
+    using place = locate(root, path, { followLast: true });
     symlinkSync(target, entryOf(place));
     finish(entryOf(place), owner, timestampNs, setTimes);
   } catch (thrown) {

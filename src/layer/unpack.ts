@@ -1,15 +1,16 @@
-// Archives that ADD extracts: tar, plain or compressed with gzip, zstd, bzip2 or xz. The last two have no decoder in
-// Node, so the programs of that name are used.
+// Archives that ADD extracts: tar, plain or compressed with gzip, zstd, bzip2 or xz. Where Node has no decoder (bzip2,
+// xz, and zstd before Node 22.15), the program of that name is used.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, createReadStream, openSync, readSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
-import { decompressStream } from "./compression.ts";
+import { decompressStream, isZstdAvailable } from "./compression.ts";
 import { readTar } from "./tar.ts";
 
 const PROGRAMS = [
   { program: "bzip2", magic: Buffer.from("BZh") },
   { program: "xz", magic: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]) },
+  { program: "zstd", magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) },
 ] as const;
 
 /**
@@ -23,11 +24,10 @@ export async function openArchive(
   const head = readHead(file);
   const program = PROGRAMS.find(({ magic }) => head.subarray(0, magic.length).equals(magic))?.program;
   const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-  const isZstd = head.subarray(0, 4).equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]));
-  if (program === undefined && !isGzip && !isZstd)
+  if (program === undefined && !isGzip)
     return isTarHeader(head) ? createReadStream(file, signal && { signal }) : undefined;
   const open = (): AsyncIterable<Uint8Array> =>
-    program === undefined
+    program === undefined || (program === "zstd" && isZstdAvailable())
       ? decompressStream(createReadStream(file), signal === undefined ? {} : { signal })
       : decompressWith(program, file, signal);
   return (await holdsTar(open())) ? open() : undefined;
