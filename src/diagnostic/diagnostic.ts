@@ -11,6 +11,8 @@ export interface Diagnostic {
   readonly range?: Range;
   /** What to do next, printed beside the underline: `did you mean "base"?`. */
   readonly hint?: string;
+  /** The targets whose builds have the problem, when it came up in one of their steps. */
+  readonly targets?: readonly string[];
   /** Further places that explain the problem ("first defined here"). */
   readonly related?: readonly { readonly message: string; readonly range: Range }[];
   /**

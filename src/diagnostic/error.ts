@@ -6,6 +6,7 @@ import type { Range } from "./source.ts";
 export interface BakeErrorOptions {
   readonly range?: Range | undefined;
   readonly hint?: string | undefined;
+  readonly targets?: Diagnostic["targets"];
   readonly related?: Diagnostic["related"];
   readonly reported?: Diagnostic["reported"];
   /** Further problems found beside the main one. */
@@ -29,6 +30,7 @@ export class BakeError extends Error {
         message,
         ...(options.range && { range: options.range }),
         ...(options.hint && { hint: options.hint }),
+        ...(options.targets && { targets: options.targets }),
         ...(options.related && { related: options.related }),
         ...(options.reported && { reported: options.reported }),
       },
@@ -45,6 +47,14 @@ export class BakeError extends Error {
       ...place,
       others: diagnostics.filter(diagnostic => diagnostic !== main),
     });
+  }
+
+  /** The same error as one of steps of targets, unless it is known to be that already. */
+  of(targets: readonly string[]): BakeError {
+    const [main, ...others] = this.diagnostics;
+    if (main === undefined || main.targets !== undefined || targets.length === 0) return this;
+    const { code, message, ...place } = main;
+    return new BakeError(code, message, { ...place, targets, others, cause: this.cause ?? this });
   }
 
   /** Converts anything thrown into a BakeError, keeping the original as `cause`. */

@@ -11,6 +11,8 @@ export interface RenderOptions {
 const MAX_LINES = 3;
 /** Columns of a longer line that are shown: generated JSON may have it all on one line. */
 const MAX_COLUMNS = 160;
+/** More targets than this are counted. */
+const MAX_TARGETS = 3;
 /** Columns shown before the piece when the start of its line is cut off. */
 const LEAD_COLUMNS = 40;
 
@@ -21,8 +23,12 @@ export function renderDiagnostic(diagnostic: Diagnostic, { color = false }: Rend
   const paint: Paint = (code, text) => (color ? `\x1b[${code}m${text}\x1b[0m` : text);
   const head = paint(diagnostic.severity === "error" ? 31 : 33, `${diagnostic.severity}:`);
   let out = `${head} ${printable(diagnostic.message)}\n`;
-  if (diagnostic.range) out += excerpt(diagnostic.range, diagnostic.hint, paint);
-  else if (diagnostic.hint) out += `  ${printable(diagnostic.hint)}\n`;
+  const target = targetText(diagnostic.targets ?? []);
+  if (diagnostic.range) out += excerpt(diagnostic.range, diagnostic.hint, paint, target);
+  else {
+    if (target !== "") out += `  ${target}\n`;
+    if (diagnostic.hint) out += `  ${printable(diagnostic.hint)}\n`;
+  }
   for (const { message, range } of diagnostic.related ?? []) {
     out += `  ${printable(message)}\n${excerpt(range, undefined, paint)}`;
   }
@@ -33,14 +39,23 @@ export function renderDiagnostics(diagnostics: readonly Diagnostic[], options?: 
   return diagnostics.map(diagnostic => renderDiagnostic(diagnostic, options)).join("");
 }
 
-function excerpt(range: Range, hint: string | undefined, paint: Paint): string {
+/** `target "app"`, or several with the rest of them counted. */
+function targetText(targets: readonly string[]): string {
+  if (targets.length === 0) return "";
+  const named = targets.slice(0, MAX_TARGETS).map(name => JSON.stringify(printable(name)));
+  const more = targets.length - named.length;
+  return `${targets.length === 1 ? "target" : "targets"} ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+function excerpt(range: Range, hint: string | undefined, paint: Paint, target = ""): string {
   const { source } = range;
   const start = positionAt(source, range.start);
   const end = positionAt(source, lastShownOffset(range));
   const lastShown = Math.min(end.line, start.line + MAX_LINES - 1);
   const width = String(lastShown).length;
   const gutter = (text: string): string => `  ${paint(90, `${text.padStart(width + 1)} |`)} `;
-  let out = `  ${printable(source.name)}:${start.line}:${start.column}\n`;
+  const place = `  ${printable(source.name)}:${start.line}:${start.column}`;
+  let out = `${place}${target === "" ? "" : `  ${target}`}\n`;
   for (let line = start.line; line <= lastShown; line++) {
     const clusters = graphemesOf(lineText(source, line));
     const from =

@@ -32,7 +32,10 @@ export function solverEdges(graph: Graph, deps: OpDeps): readonly (Edge<Ref> | u
       op: charged(bind(vertex, graph, deps), deps.worker.owner),
       // With the range of its definition, and the name of a disk that is full.
       explainError: thrown =>
-        BakeError.from(explainFullDisk(thrown, deps.worker.root.path)).at(rangeOf(vertex.location, sources)),
+        BakeError.from(explainFullDisk(thrown, deps.worker.root.path))
+          .at(rangeOf(vertex.location, sources))
+          // Nested solves are of no target.
+          .of(vertex.targets.filter(name => name !== "")),
       ...(vertex.metadata.ignoreCache && { ignoreCache: true }),
     });
   }

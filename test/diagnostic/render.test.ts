@@ -31,6 +31,14 @@ test("a problem without a place shows its hint below", () => {
   assert.equal(renderDiagnostic(diagnostic), "warning: m\n  try again\n");
 });
 
+test("targets stand beside the place, or alone; more than three are counted", () => {
+  const diagnostic: Diagnostic = { severity: "error", code: "step-failed", message: "m", targets: ["app"] };
+  assert.equal(renderDiagnostic(diagnostic), 'error: m\n  target "app"\n');
+  const range = piece("RUN false\n", "RUN false");
+  const rendered = renderDiagnostic({ ...diagnostic, range, targets: ["a", "b", "c", "d", "e"] });
+  assert.equal(rendered.split("\n")[1], '  bake.hcl:1:1  targets "a", "b", "c" and 2 more');
+});
+
 test("a related place is shown with its own message", () => {
   const text = "a = 1\na = 2\n";
   const diagnostic: Diagnostic = {
