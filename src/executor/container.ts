@@ -27,7 +27,7 @@ import { findProgram } from "./program.ts";
 import { findRuntime, type Runtime } from "./runtime.ts";
 import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
 import { type NetworkRung, toolsIn } from "./networkrungs.ts";
-import { mountDestinations, runtimeConfig, type SpecInput } from "./spec.ts";
+import { type ContainerNetwork, mountDestinations, runtimeConfig, type SpecInput } from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
 
@@ -155,7 +155,8 @@ async function run(
       if (stream === 2 && head.length < COMPLAINT_LENGTH) head += Buffer.from(data).toString("latin1");
       options.onOutput(stream, data);
     };
-    const end = await runToEnd(runtime.file, args, { ...options, onOutput });
+    const [file = "", ...fileArgs] = [...entering(command, network.container), runtime.file, ...args];
+    const end = await runToEnd(file, fileArgs, { ...options, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
       const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), asked, root.path);
@@ -199,7 +200,7 @@ function writeBundle(
     resolvFile,
     cgroupsPath,
     terminal: attach === "terminal",
-    network: network.container,
+    network: entering(command, network.container).length > 0 ? { kind: "host" } : network.container,
     ...(command.emulation?.way === "namespace" && { userNamespace: command.emulation.namespace }),
   });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
@@ -231,6 +232,16 @@ function makeWorkingDirectory(cwd: string, root: RootSpec, user: ProcessUser): v
     mkdirSync(folder, { mode: 0o755 });
     chownSync(folder, user.uid, user.gid);
   }
+}
+
+/**
+ * The command that puts a runtime into the network of its container. Once a container has joined the user namespace of
+ * an emulator it may not join a network of the machine's (setns(2)), and runc joins that first.
+ */
+function entering({ emulation }: ProcessSpec, network: ContainerNetwork): readonly string[] {
+  return emulation?.way === "namespace" && network.kind === "joined"
+    ? ["nsenter", `--net=${network.path}`, "--"]
+    : [];
 }
 
 interface RuntimeEnd {

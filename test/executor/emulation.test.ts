@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -27,6 +28,9 @@ const architecture = (name: string) => {
 };
 const skipFor = (name: string): string | false =>
   native.architecture === name ? `${name} is not foreign here` : (containerProblem() ?? foreignProblem(name));
+
+/** Besides loopback. */
+const hasOtherLinks = Object.keys(networkInterfaces()).some(name => name !== "lo");
 
 interface Outcome {
   readonly exitCode: number;
@@ -109,6 +113,25 @@ for (const runtime of ["crun", "runc"])
       assert.deepEqual(readdirSync(root).sort(), ["bin", "etc", "tmp"]);
     },
   );
+
+for (const runtime of ["crun", "runc"])
+  test(`${runtime}: every network is to be had in the namespace`, { skip: skipFor("arm64") }, async t => {
+    for (const network of ["default", "host", "none"] as const) {
+      const script = "uname -m; cat /proc/net/dev";
+      const { exitCode, out } = await run(t, "arm64", shell(script), {
+        ways: ["namespace"],
+        runtime,
+        command: { network },
+      });
+      assert.equal(exitCode, 0, `${network}: ${out}`);
+      assert.match(out, /^aarch64\n[^]* lo:/);
+      assert.equal(
+        /^ *(?!lo:)\w+:/m.test(out.slice("aarch64".length)),
+        network !== "none" && hasOtherLinks,
+        network,
+      );
+    }
+  });
 
 test("the machine's own table stays as it is", { skip: skipFor("arm64") }, async t => {
   const table = (): readonly string[] => readdirSync("/proc/sys/fs/binfmt_misc");
