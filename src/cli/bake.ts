@@ -7,8 +7,7 @@ import type { BakeFlags } from "./flags.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition, loadDocument } from "./definition.ts";
 import { rootPath } from "./engine.ts";
-import { takeRights } from "./rights.ts";
-import { formOfRun } from "./runform.ts";
+import { takeRights, takeRightsToRead } from "./rights.ts";
 
 /** Gives the exit code. @throws BakeError */
 export async function runBake(
@@ -43,8 +42,9 @@ export async function runBake(
     environment.stdout.write(printBake(resolved));
     return exitCodes.ok;
   }
-  const { readsOnce } = formOfRun(environment.argv);
-  if (readsOnce || flags.watch === true) await takeRights(environment, rootPath(flags, environment));
+  const root = rootPath(flags, environment);
+  if (flags.watch === true) await takeRights(environment, root);
+  else await takeRightsToRead(environment, root);
   if (flags.onError !== undefined) (await import("./keptshell.ts")).expectOnError(flags);
   if (flags.watch === true) {
     const { runWatch } = await import("./watchrun.ts");

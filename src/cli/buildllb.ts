@@ -18,8 +18,9 @@ import { progressMode } from "./buildrun.ts";
 import type { DefineCommand } from "./command.ts";
 import { createCredentials } from "./credentials.ts";
 import { hostPlatform } from "./hostplatform.ts";
-import { createEngine, type EngineFlags } from "./engine.ts";
+import { createEngine, type EngineFlags, rootPath } from "./engine.ts";
 import type { Environment } from "./environment.ts";
+import { takeRights } from "./rights.ts";
 
 interface BuildLlbFlags extends EngineFlags {
   readonly local?: readonly string[];
@@ -61,6 +62,8 @@ export const defineBuildLlb: DefineCommand = (command, { environment, signal }, 
       const facts = { cwd: environment.cwd, stdoutIsTerminal: isTerminal(environment.stdout), platform };
       const exports = exportsFromTarget({ name: NAME, tags: [], annotations: [], outputs }, facts);
       checkStdout([{ name: NAME, exports }]);
+      // What is read of standard input is gone.
+      await takeRights(environment, rootPath(flags, environment));
       const session = sessionFromFlags(flags, environment);
       const definition = await readStdinDefinition(environment, "build-llb");
       await using engine = await createEngine(flags, environment);

@@ -5,6 +5,7 @@ import type { StoredThing } from "../engine/usage.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
 import { rootPath } from "./engine.ts";
+import { withRights } from "./rights.ts";
 import { formatAge, formatSize } from "./sizes.ts";
 import { parseStorageFilter } from "./storagefilter.ts";
 
@@ -39,8 +40,11 @@ export const defineDu: DefineCommand = (command, { environment, signal }, done) 
       const things: StoredThing[] = [];
       // Looking makes no directory.
       if (await storageExists(root)) {
-        await using storage = await openStorage(root);
-        things.push(...(await storage.list({ signal })));
+        const list = withRights({ environment, rootPath: root, canTry: true, signal }, async ({ signal }) => {
+          await using storage = await openStorage(root);
+          return await storage.list({ signal });
+        });
+        things.push(...(await list));
       }
       const shown = things
         .filter(thing => matches(thing) && now - thing.lastUsedMs >= unusedForMs)

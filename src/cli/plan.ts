@@ -28,7 +28,8 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
       const [
         { loadDefinition },
         { allowDefinition, planFromDefinition },
-        { createEngine },
+        { createEngine, rootPath },
+        { takeRightsToRead, withRights },
         { createCredentials },
         { sessionFromPlan },
         { definitionName },
@@ -36,11 +37,14 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
         import("./definition.ts"),
         import("./buildrun.ts"),
         import("./engine.ts"),
+        import("./rights.ts"),
         import("./credentials.ts"),
         import("../build/buildtargets.ts"),
         import("./history.ts"),
       ]);
       const all = { file: [], set: [], var: [], allow: [], policy: [], ...flags };
+      const root = rootPath(flags, environment);
+      await takeRightsToRead(environment, root);
       const definition = await loadDefinition(names, all, { environment, signal });
       await allowDefinition(definition, { environment, flags: all, mode: "quiet", signal });
       const { requests, ...plan } = planFromDefinition(definition, environment);
@@ -48,13 +52,18 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
         { requests, ...plan },
         { credentials: createCredentials(environment), env: environment.env },
       );
-      await using engine = await createEngine(flags, environment);
-      const reports = await engine.plan(requests, {
-        session,
-        emit: () => undefined,
-        signal,
-        definition: definitionName(definition, all.file, environment),
-      });
+      const reports = await withRights(
+        { environment, rootPath: root, canTry: true, signal },
+        async ({ confined, signal }) => {
+          await using engine = await createEngine(flags, environment, { confined });
+          return await engine.plan(requests, {
+            session,
+            emit: () => undefined,
+            signal,
+            definition: definitionName(definition, all.file, environment),
+          });
+        },
+      );
       const targets = reports.map(({ name, steps }) => ({
         name,
         note: `${countExecuted(steps)} would run`,

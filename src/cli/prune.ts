@@ -6,6 +6,7 @@ import type { StoredThing } from "../engine/usage.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
 import { cacheGoal, rootPath } from "./engine.ts";
+import { takeRights } from "./rights.ts";
 import { formatSize, parseAge, parseSize } from "./sizes.ts";
 import { expectOfTargets, parseStorageFilter } from "./storagefilter.ts";
 
@@ -52,6 +53,7 @@ export const definePrune: DefineCommand = (command, { environment, signal }, don
     .action(async (flags: PruneFlags) => {
       const root = rootPath(flags, environment);
       const request = parseRequest(flags);
+      await takeRights(environment, root);
       const { openStorage, storageExists } = await import("../engine/storage.ts");
       let removed: readonly StoredThing[] = [];
       if (await storageExists(root)) {

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Environment } from "./environment.ts";
 import { enterNamespace, findWay, isOutside } from "./namespace.ts";
+import { formOfRun } from "./runform.ts";
 
 /** A run that takes longer than this gains little by not being started anew; and until then it shows nothing. */
 const TRY_MS = 300;
@@ -63,4 +64,9 @@ async function killLeftovers(rootPath: string): Promise<void> {
   ]);
   // What is wrong with the directory is told by whoever opens it.
   await openStateRoot(rootPath).then(sweepDeadOwners, () => undefined);
+}
+
+/** As `takeRights`, for a run that is about to read what can be read only once. */
+export async function takeRightsToRead(environment: Environment, rootPath: string): Promise<void> {
+  if (formOfRun(environment.argv).readsOnce) await takeRights(environment, rootPath);
 }

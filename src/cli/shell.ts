@@ -49,7 +49,8 @@ async function runShell(
     { BakeError },
     { loadDefinition },
     { allowDefinition, planFromDefinition, progressMode },
-    { createEngine },
+    { createEngine, rootPath },
+    { takeRights },
     { createCredentials },
     { sessionFromPlan },
     { createRenderer },
@@ -59,6 +60,7 @@ async function runShell(
     import("./definition.ts"),
     import("./buildrun.ts"),
     import("./engine.ts"),
+    import("./rights.ts"),
     import("./credentials.ts"),
     import("../build/buildtargets.ts"),
     import("../progress/choose.ts"),
@@ -69,6 +71,7 @@ async function runShell(
   const step = at < 0 ? undefined : place.slice(at + 1);
   const all = { file: [], set: [], var: [], allow: [], policy: [], ...flags };
   const mode = progressMode(flags, environment);
+  await takeRights(environment, rootPath(flags, environment));
   const definition = await loadDefinition([target], all, { environment, signal });
   await allowDefinition(definition, { environment, flags: all, mode, signal });
   const plan = planFromDefinition(definition, environment);

@@ -1,7 +1,7 @@
 // The state directory: where everything a build keeps lives, shared by many bake processes without a daemon.
 // Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { withBallast } from "./ballast.ts";
@@ -48,6 +48,7 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
   };
   try {
     if ((await readVersion(base)) === undefined) await makeFolders(base);
+    else await checkOwner(base);
     await whileOpen(base, () =>
       withBallast(base, async () => {
         const version = await readVersion(base);
@@ -85,6 +86,15 @@ function checkVersion(text: string, base: string): void {
       { hint: "update llbake, or choose another state directory" },
     );
   }
+}
+
+/** Owners of files in it are as its user's ids have them: to another user, root included, they would be others. */
+async function checkOwner(base: string): Promise<void> {
+  const { uid } = await stat(join(base, "version"));
+  if (uid === process.geteuid?.()) return;
+  throw new BakeError("state-unusable", `state directory "${base}" belongs to another user (${uid})`, {
+    hint: "run bake as that user, or choose another directory with --root or LLBAKE_ROOT",
+  });
 }
 
 /** Whoever sees other entries without a version file, which is complete when it appears, is not looking at ours. */

@@ -44,16 +44,23 @@ async function sweepDraft(path: string): Promise<void> {
 
 async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
   const path = join(root.owners, name);
+  let isGone = true;
   const swept = await ifUnlocked(join(path, "alive"), async () => {
     await killProcesses(path);
     await removeCgroups(ownerCgroup(name));
     if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
     await removeOutside(path);
-    await removeOwnerFolder(path);
+    try {
+      await removeOwnerFolder(path);
+    } catch (thrown) {
+      // Files of steps may belong to others; a process that may remove them follows.
+      if (!isCode(thrown, "EACCES") && !isCode(thrown, "EPERM")) throw thrown;
+      isGone = false;
+    }
   });
   // Either gone, or half removed by a sweeper that died: `alive` is the last thing to go.
   if (swept === "missing") await sweepDraft(path);
-  return swept === true;
+  return swept === true && isGone;
 }
 
 /** Does something while holding the lock of a file or folder, unless somebody else has it. */
@@ -126,7 +133,7 @@ async function killProcesses(path: string): Promise<void> {
     for (const child of await children(pid)) await mark(child);
     await mark(pid);
   }
-  for (const pid of victims.keys()) kill(pid);
+  for (const pid of victims.keys()) if (!kill(pid)) victims.delete(pid);
   const deadline = Date.now() + KILL_WAIT_MS;
   for (const [pid, started] of victims) {
     while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
@@ -162,11 +169,14 @@ async function children(pid: number): Promise<readonly number[]> {
   return lists.flatMap(list => list.split(" ").filter(Boolean).map(Number));
 }
 
-function kill(pid: number): void {
+/** False when it is not ours to kill, as a step of another user namespace. */
+function kill(pid: number): boolean {
   try {
-    process.kill(pid, "SIGKILL");
+    return process.kill(pid, "SIGKILL");
   } catch (thrown) {
+    if (isCode(thrown, "EPERM")) return false;
     if (!isCode(thrown, "ESRCH")) throw thrown;
+    return true;
   }
 }
 
