@@ -89,7 +89,8 @@ async function simulateRun(life: Life, run: Run): Promise<RunState> {
   };
   const processes = run.jobs.map((_, index) => createProcess(life, state, index));
   if (processes.length > 1) life.marks.add("two processes");
-  trace.push(`-- run ${run.number}`);
+  const forced = [...run.forced].map(spec => spec.id);
+  trace.push(`-- run ${run.number}${forced.length > 0 ? `, forced ${forced.join(" ")}` : ""}`);
   const start = clock.now();
   const later = (at: number, work: () => void): void =>
     clock.at(start + at, () => {

@@ -104,7 +104,7 @@ const MUTANTS: readonly Mutant[] = [
     "if (attempt !== node.attempt && !OUTLIVES_ABORT.has(event.type)) return;",
     "",
   ],
-  ["executed in vain is lost", "driver.ts", '  "executed",\n  "loaded"', '  "loaded"'],
+  ["executed in vain is lost", "driver.ts", '  "executed",\n  "found"', '  "found"'],
   ["merged without claim", "driver.ts", "if (node.claims > 0) claim(worker);", ""],
   ["claims are kept", "driver.ts", "for (const input of node.inputs) unclaim(input.node);", ""],
   ["claims are never made", "driver.ts", "for (const input of node.inputs) claim(input.node);", ""],
@@ -173,7 +173,9 @@ async function work(): Promise<void> {
         path,
         text.replace(from, () => to),
       );
-      const verdict = await simulate(folder);
+      const seeds = ["test/sim/run.ts", "--seeds", values.seeds];
+      const verdict =
+        (await simulate(folder, seeds)) ?? (await simulate(folder, ["test/sim/run.ts", "--small", "2"]));
       if (verdict === undefined) survivors.push(name);
       console.log(
         `${verdict === undefined ? "LIVES" : "dies "}  ${name}${verdict === undefined ? "" : `: ${verdict}`}`,
@@ -185,9 +187,9 @@ async function work(): Promise<void> {
 }
 
 /** What was noticed, or undefined. */
-function simulate(folder: string): Promise<string | undefined> {
+function simulate(folder: string, script: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
-    const args = ["--import", "tsx", "test/sim/run.ts", "--seeds", values.seeds];
+    const args = ["--import", "tsx", ...script];
     const child = spawn(process.execPath, args, {
       cwd: folder,
       stdio: ["ignore", "ignore", "pipe"],

@@ -4,7 +4,8 @@
 // Fair faults: any store call fails or takes long, or answers with a record that is not there; results are evicted and
 // keys forgotten at any time; a process dies, and the store loses its last writes; ops fail, or hang until they are
 // aborted; sources change while they are read. Not among them, in worlds with forced steps: writes to the store that
-// fail or are lost and keys that are forgotten, since then an older result is all a later run can know of.
+// fail or are lost, keys that are forgotten, and sources that change under a step, which then is not recorded: an older
+// result is all a later run can know of.
 import type { Optimization } from "../../src/solver/optimization.ts";
 import { OPTIMIZATIONS } from "../../src/solver/optimization.ts";
 import type { MemoryStore } from "../solver/memorystore.ts";
@@ -108,11 +109,11 @@ export function randomScenario<R>(seed: number, { size, runs, not = [] }: Limits
   const ideal = random.chance(0.15);
   const impure = !ideal && random.chance(0.3);
   const faulty = !ideal && random.chance(0.6);
-  const mutate = !ideal && random.chance(0.4);
+  const mutate = !ideal && !impure && random.chance(0.4);
   const drawn: Swarm = {
     ideal,
     impure,
-    storeErrors: faulty && random.chance(0.5) ? 0.1 : 0,
+    storeErrors: faulty && random.chance(0.5) ? random.pick([0.05, 0.3]) : 0,
     storeDelay: ideal ? 0 : random.below(3),
     corrupt: faulty && !impure && random.chance(0.3) ? 0.1 : 0,
     evictions: faulty ? random.below(8) : 0,
@@ -169,7 +170,9 @@ function prepare<R>(
     if (random.chance(0.3)) facts.versionB.set(spec.id, random.below(swarm.versions));
   }
   if (swarm.kills && random.chance(0.5)) store.loseLast(random.below(6));
-  for (let i = 0; i < swarm.evictions; i++) loseSomething(random, swarm, store);
+  if (swarm.evictions > 0 && random.chance(0.4)) {
+    for (const id of [...store.records.keys()]) if (random.chance(0.4)) store.evict(id);
+  } else for (let i = 0; i < swarm.evictions; i++) loseSomething(random, swarm, store);
 }
 
 /** Evicts some record, and sometimes forgets some key. */

@@ -22,7 +22,7 @@ type Mishap =
   | { readonly what: "store call"; readonly at: number; readonly run: number }
   | { readonly what: "abort" | "kill" | "change"; readonly at: number; readonly run: number }
   | { readonly what: "evict" | "forget"; readonly at: number }
-  /** Something is evicted while the middle run is under way, and one of those who ask leaves. */
+  /** Something is evicted while the last run is under way, and one of those who ask leaves. */
   | { readonly what: "lose and leave"; readonly at: number; readonly leaveAt: number };
 
 /** Faults in time: every moment up to here, in which all small worlds are done. */
@@ -196,7 +196,7 @@ function planRun(specs: readonly Spec[], mishap: Mishap, number: number): Run {
   if (mishap.what === "step" && number === 0 && at !== undefined) failing.set(at, mishap.fault);
   const forced = new Set(mishap.what === "force" && number === 1 && at !== undefined ? [at] : []);
   const used = new Set(specs.flatMap(spec => [...spec.inputs, ...spec.nested].map(input => input.spec)));
-  const leave = mishap.what === "lose and leave" && number === 1 ? mishap : undefined;
+  const leave = mishap.what === "lose and leave" && number === 2 ? mishap : undefined;
   const roots = specs.filter(spec => !used.has(spec));
   // Outputs are asked for one after the other, and the first once more.
   const jobs = roots.some(spec => spec.outputs > 1)

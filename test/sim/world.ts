@@ -107,7 +107,7 @@ export function createSpecs(random: Random, options: WorldOptions): readonly Spe
       nested,
       outputs: random.chance(0.3) ? 2 : 1,
       volatile,
-      impure: !volatile && options.impure && random.chance(0.2),
+      impure: !volatile && options.impure && random.chance(0.4),
       collapses: options.collapses && random.chance(0.4),
       pool,
       delay: pool === "free" ? 0 : 1 + random.below(20),
