@@ -59,6 +59,12 @@ export interface EmbeddedOptions {
   readonly searchPath?: string | undefined;
   /** The ways to emulate other platforms that may be taken. Default: all. */
   readonly emulationWays?: WorkerOptions["emulationWays"];
+  /** Memory and processors for all steps together. Default: as many as there are. */
+  readonly limits?: WorkerOptions["limits"];
+  /** How long a step may take, in milliseconds. Default: any time. */
+  readonly stepTimeoutMs?: WorkerOptions["stepTimeoutMs"];
+  /** Where devices are described. Default: where BuildKit looks. */
+  readonly deviceFolders?: WorkerOptions["deviceFolders"];
   /** What the state directory is kept to while something runs; nothing is limited when absent. */
   readonly limits?: () => Promise<StorageGoal>;
   /** How many steps may compute at once. */
@@ -233,6 +239,7 @@ function createRun(
     session,
     images: worker.images,
     registry: of => worker.registry(of),
+    emit,
     readSolved,
     newestInArchive,
     resolveSource,

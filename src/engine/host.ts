@@ -6,7 +6,9 @@ import type { FrontendHost } from "../frontend/frontend.ts";
 import { parseReference } from "../oci/reference.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Session } from "../session/session.ts";
+import type { Emit } from "../progress/event.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import { listenForRetries } from "../registry/patience.ts";
 import { registryOrigin } from "../source/imageorigin.ts";
 import { lentLayout } from "../source/ocilayout.ts";
 import type { ImageResolver } from "../source/imageresolver.ts";
@@ -15,6 +17,8 @@ export interface HostDeps {
   readonly session: Session;
   readonly images: ImageResolver;
   readonly registry: (session: Session) => Promise<RegistryClient>;
+  /** Where it is told that a registry is asked again: no step runs yet. */
+  readonly emit: Emit;
   readonly readSolved: FrontendHost["readSolved"];
   readonly newestInArchive: FrontendHost["newestInArchive"];
   readonly resolveSource: FrontendHost["resolveSource"];
@@ -24,6 +28,7 @@ export function createFrontendHost({
   session,
   images,
   registry,
+  emit,
   readSolved,
   newestInArchive,
   resolveSource,
@@ -34,10 +39,11 @@ export function createFrontendHost({
         layout === undefined
           ? registryOrigin(registry, session)
           : lentLayout(session, layout.name, layout.sessionId);
-      const { digest, config } = await images.resolve(parseReference(reference), platform, {
-        origin,
-        signal,
-      });
+      const tell = (message: string): void =>
+        emit({ type: "warning", diagnostic: { severity: "warning", code: "registry-failed", message } });
+      const { digest, config } = await listenForRetries(tell, () =>
+        images.resolve(parseReference(reference), platform, { origin, signal }),
+      );
       return { digest, config };
     },
     readLocal: async ({ name, sessionId }, path, { signal }) => {

@@ -2,6 +2,7 @@
 // (OCI distribution spec 1.1).
 import { BakeError } from "../diagnostic/error.ts";
 import { createAuthorizer, denied, type Authorizer, type CredentialSource, type Scope } from "./auth.ts";
+import { afterAttempts } from "./patience.ts";
 import { type HttpBody, type HttpRequest, redactUrl, type Transport } from "./transport.ts";
 
 export interface ApiRequest {
@@ -106,7 +107,7 @@ export async function unexpectedAnswer(doing: string, response: Response): Promi
     response.status === 429 ? "the registry limits requests: wait, or log in for a higher limit" : undefined;
   return new BakeError(
     "registry-failed",
-    `${doing} failed: ${redactUrl(response.url)} answered ${response.status}${detail === "" ? "" : ` (${detail})`}`,
+    `${doing} failed: ${redactUrl(response.url)} answered ${response.status}${detail === "" ? "" : ` (${detail})`}${afterAttempts(response)}`,
     { hint },
   );
 }

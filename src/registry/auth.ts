@@ -1,6 +1,7 @@
 // How a registry lets a client in: Basic, or Bearer tokens from a token server (distribution spec's "token
 // authentication" and its OAuth2 form). Tokens are kept per scope and fetched anew when they expire during a build.
 import { BakeError } from "../diagnostic/error.ts";
+import { afterAttempts } from "./patience.ts";
 import { redactUrl, type Transport } from "./transport.ts";
 
 /** What a user is known by at a registry. */
@@ -235,7 +236,7 @@ async function fetchToken(
       ? denied(host, account !== undefined, scopes[0]?.repository)
       : new BakeError(
           "registry-failed",
-          `cannot get a token for "${host}" from ${redactUrl(realm)}: it answered ${response.status}`,
+          `cannot get a token for "${host}" from ${redactUrl(realm)}: it answered ${response.status}${afterAttempts(response)}`,
         );
   }
   return readToken(await response.text(), host);

@@ -191,7 +191,7 @@ export async function* fetchBlob(
     if (failure === undefined && (size < 0 || received === size)) return;
     if (received === size) return;
     if (received > before) attempt = 1;
-    if (!(await api.transport.pause(attempt, signal))) {
+    if (!(await api.transport.pause(attempt, signal, { url: response.url, failure }))) {
       throw failure === undefined
         ? new BakeError("content-corrupt", `${what} ended after ${received} of ${size} bytes`)
         : connectionFailure(response.url, failure);

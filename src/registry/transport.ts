@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Code } from "../diagnostic/codes.ts";
 import { BakeError, isAbort } from "../diagnostic/error.ts";
+import { afterAttempts, noteAttempts, tellRetry } from "./patience.ts";
 
 export interface TransportOptions {
   /** Default is the global fetch. */
@@ -47,8 +48,15 @@ export interface Transport {
   send(request: HttpRequest): Promise<Response>;
   /** The body of an answer, cut off when it stalls. Errors are those of the connection, for the caller to resume. */
   readBody(response: Response, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void>;
-  /** Waits before the next of several attempts (1 is the first repetition); false when there may be no further one. */
-  pause(attempt: number, signal: AbortSignal | undefined): Promise<boolean>;
+  /**
+   * Waits before the next of several attempts (1 is the first repetition); false when there may be no further one.
+   * What is known of the failure is told to whoever waits.
+   */
+  pause(
+    attempt: number,
+    signal: AbortSignal | undefined,
+    known?: { readonly url?: string; readonly failure?: unknown },
+  ): Promise<boolean>;
 }
 
 const ATTEMPTS = 5;
@@ -116,15 +124,29 @@ export function createTransport(options: TransportOptions = {}): Transport {
         const last = attempt >= attempts || request.body?.kind === "stream";
         try {
           const response = await once(request);
-          if (last || !PATIENCE.has(response.status)) return response;
+          if (last || !PATIENCE.has(response.status)) return noteAttempts(response, attempt);
           await response.body?.cancel();
-          await sleep(retryAfterMs(response) ?? pauseMs(attempt), undefined, { signal: request.signal });
+          const wait = retryAfterMs(response) ?? pauseMs(attempt);
+          tellRetry(
+            `${peer.noun} at ${hostOf(request.url)} answered ${response.status}`,
+            wait,
+            attempt + 1,
+            attempts,
+          );
+          await sleep(wait, undefined, { signal: request.signal });
         } catch (thrown) {
           if (isAbort(thrown) && request.signal?.aborted === true) throw thrown;
           if (codeOf(thrown) === "ETIMEDOUT") timeouts++;
           if (last || timeouts >= MAX_TIMEOUTS || !isPassing(thrown))
-            throw connectionFailure(request.url, thrown, peer);
-          await sleep(pauseMs(attempt), undefined, { signal: request.signal });
+            throw connectionFailure(request.url, withAttempts(thrown, attempt), peer);
+          const wait = pauseMs(attempt);
+          tellRetry(
+            `cannot reach ${peer.noun} at ${hostOf(request.url)}: ${reasonOf(thrown)}`,
+            wait,
+            attempt + 1,
+            attempts,
+          );
+          await sleep(wait, undefined, { signal: request.signal });
         }
       }
     },
@@ -154,9 +176,16 @@ export function createTransport(options: TransportOptions = {}): Transport {
         await reader.cancel().catch(() => undefined);
       }
     },
-    async pause(attempt, signal) {
-      if (attempt >= attempts) return false;
-      await sleep(pauseMs(attempt), undefined, { signal });
+    async pause(attempt, signal, { url, failure } = {}) {
+      if (attempt >= attempts) {
+        if (failure !== undefined) withAttempts(failure, attempt);
+        return false;
+      }
+      const wait = pauseMs(attempt);
+      const where = url === undefined ? "" : ` at ${hostOf(url)}`;
+      const reason = failure === undefined ? "the connection was closed" : reasonOf(failure);
+      tellRetry(`the transfer with ${peer.noun}${where} broke off: ${reason}`, wait, attempt + 1, attempts);
+      await sleep(wait, undefined, { signal });
       return true;
     },
   };
@@ -268,22 +297,35 @@ const REASONS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "its certificate has expired",
 };
 
+function reasonOf(thrown: unknown): string {
+  const code = codeOf(thrown);
+  return (
+    REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"))
+  );
+}
+
+function withAttempts(thrown: unknown, attempts: number): unknown {
+  return thrown instanceof Error ? noteAttempts(thrown, attempts) : thrown;
+}
+
 /** @returns BakeError of the peer's code naming host and port, or the thrown value when it says all already */
 export function connectionFailure(url: string, thrown: unknown, peer: TransportPeer = REGISTRY): unknown {
   if (thrown instanceof BakeError || isAbort(thrown)) return thrown;
-  const code = codeOf(thrown);
-  const reason =
-    REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"));
+  const reason = reasonOf(thrown);
   const hint =
     reason === "it does not speak https" && peer === REGISTRY
       ? `if "${hostOf(url)}" is meant to be plain http, mark it as insecure`
       : reason.includes("unknown authority") || reason.includes("self-signed")
         ? "add the authority's certificate with NODE_EXTRA_CA_CERTS=FILE"
         : undefined;
-  return new BakeError(peer.code, `cannot reach ${peer.noun} at ${hostOf(url)}: ${reason}`, {
-    cause: thrown,
-    hint,
-  });
+  return new BakeError(
+    peer.code,
+    `cannot reach ${peer.noun} at ${hostOf(url)}${afterAttempts(thrown)}: ${reason}`,
+    {
+      cause: thrown,
+      hint,
+    },
+  );
 }
 
 /** Host and port of a URL, the port also when it is the scheme's own. */

@@ -1,8 +1,10 @@
 // The `git` program: run with an environment that makes results the same on every machine, and its failures told in
 // the user's terms. Never asks on the terminal; ends with its helpers when the signal aborts.
 import { spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { OWNER_VARIABLE } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { afterAttempts, noteAttempts, tellRetry } from "../registry/patience.ts";
 
 export interface GitOptions {
   readonly signal: AbortSignal;
@@ -56,8 +58,44 @@ const FIXED_CONFIG: readonly (readonly [string, string])[] = [
   ["init.defaultBranch", "master"],
 ];
 
-/** Runs git to its end, whatever its exit code. @throws BakeError "source-failed" when there is no git */
+/** How often a remote is asked at most, and the first pause between; it doubles each time. */
+const ATTEMPTS = 4;
+const BACKOFF_MS = 400;
+
+/** What git says of trouble on the way that may pass. */
+const PASSING =
+  /returned error: (?:408|429|5\d\d)|HTTP (?:408|429|5\d\d)|early EOF|unexpected disconnect|hung up unexpectedly|connection reset|connection timed out|empty reply from server|transfer closed|recv failure|RPC failed/i;
+const LASTING = /permission denied|authentication failed|could not read (?:username|password)|not found/i;
+
+/**
+ * Runs git to its end, whatever its exit code. What reaches for a remote (with `access`) is repeated when the way to it
+ * fails.
+ * @throws BakeError "source-failed" when there is no git
+ */
 export async function runGit(args: readonly string[], options: GitOptions): Promise<GitOutcome> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await runOnce(args, options);
+    const { exitCode, stderr } = outcome;
+    const passes = exitCode !== 0 && PASSING.test(stderr) && !LASTING.test(stderr);
+    if (options.access === undefined || !passes || attempt >= ATTEMPTS) return noteAttempts(outcome, attempt);
+    const whole = BACKOFF_MS * 2 ** (attempt - 1);
+    // Half of it is random, so that many builds refused at once do not come back at once.
+    const wait = whole / 2 + (Math.random() * whole) / 2;
+    tellRetry(`git failed: ${reasonIn(stderr)}`, wait, attempt + 1, ATTEMPTS);
+    await sleep(wait, undefined, { signal: options.signal });
+  }
+}
+
+/** The line that says what went wrong, without addresses, which may carry secrets. */
+function reasonIn(stderr: string): string {
+  const line = stderr.split("\n").find(text => PASSING.test(text)) ?? "";
+  return line
+    .replace(/^(?:fatal|error): /, "")
+    .replace(/unable to access '[^']*': /, "")
+    .trim();
+}
+
+async function runOnce(args: readonly string[], options: GitOptions): Promise<GitOutcome> {
   const { signal } = options;
   signal.throwIfAborted();
   const places = [
@@ -222,12 +260,14 @@ export function isUnreachable({ stderr }: GitOutcome): boolean {
 }
 
 /** The failure of a git command that was about a remote. */
-export function explainGit({ stderr, exitCode }: GitOutcome, remote: string): BakeError {
+export function explainGit(outcome: GitOutcome, remote: string): BakeError {
+  const { stderr, exitCode } = outcome;
+  const after = afterAttempts(outcome);
   const known = EXPLANATIONS.find(({ pattern }) => pattern.test(stderr));
   const name = redactRemote(remote);
   if (known !== undefined) {
     const { code, reason, hint } = known;
-    return new BakeError(code, `cannot read the git repository "${name}": ${reason}`, { hint });
+    return new BakeError(code, `cannot read the git repository "${name}"${after}: ${reason}`, { hint });
   }
   const lines = redactText(stderr, remote)
     .split("\n")
@@ -236,7 +276,7 @@ export function explainGit({ stderr, exitCode }: GitOutcome, remote: string): Ba
     lines.find(line => /^(?:fatal|error): /.test(line)) ?? lines.at(-1) ?? `git ended with ${exitCode}`;
   return new BakeError(
     "source-failed",
-    `cannot read the git repository "${name}": ${said.replace(/^(?:fatal|error): /, "")}`,
+    `cannot read the git repository "${name}"${after}: ${said.replace(/^(?:fatal|error): /, "")}`,
   );
 }
 

@@ -8,6 +8,7 @@ import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError, isAbort } from "../diagnostic/error.ts";
 import { type Digest, digestHex, isDigest } from "../oci/digest.ts";
+import { afterAttempts } from "../registry/patience.ts";
 import { connectionFailure, createTransport, redactUrl } from "../registry/transport.ts";
 import type { SourceContext } from "./source.ts";
 
@@ -85,14 +86,14 @@ export async function download(
     }
     if (!response.ok) {
       await response.body?.cancel();
-      throw refusal(url, response.status);
+      throw refusal(url, response);
     }
     let found: Download & { readonly matches?: string };
     try {
       found = await store(response, transport.readBody(response, signal), request, deps, context);
     } catch (thrown) {
       if (thrown instanceof BakeError || isAbort(thrown) || signal.aborted) throw thrown;
-      if (await transport.pause(attempt, signal)) continue;
+      if (await transport.pause(attempt, signal, { url, failure: thrown })) continue;
       throw connectionFailure(url, thrown, PEER);
     }
     const etag = response.headers.get("etag") ?? undefined;
@@ -176,7 +177,8 @@ function expectMatch(
   });
 }
 
-function refusal(url: string, status: number): BakeError {
+function refusal(url: string, response: Response): BakeError {
+  const { status } = response;
   const shown = redactUrl(url);
   if (status === 404 || status === 410)
     return new BakeError("source-missing", `there is nothing at "${shown}" (${status})`, {
@@ -188,9 +190,13 @@ function refusal(url: string, status: number): BakeError {
       hint: `give a token: secret = ["id=HTTP_AUTH_TOKEN_${hostname},env=NAME"] in the target`,
     });
   }
-  return new BakeError("source-failed", `"${shown}" cannot be fetched: the server answered ${status}`, {
-    hint: status >= 500 ? "it may work again later" : undefined,
-  });
+  return new BakeError(
+    "source-failed",
+    `"${shown}" cannot be fetched: the server answered ${status}${afterAttempts(response)}`,
+    {
+      hint: status >= 500 ? "it may work again later" : undefined,
+    },
+  );
 }
 
 function nameOfDisposition(header: string): string | undefined {

@@ -1,6 +1,7 @@
 // The kinds of sources by scheme: one row each, loaded when first used.
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { listenForRetries, type PatienceListener } from "../registry/patience.ts";
 import type { Session } from "../session/session.ts";
 import type { GitSourceDeps } from "./git.ts";
 import type { HttpSourceDeps } from "./http.ts";
@@ -65,7 +66,15 @@ export async function pinSource(
   const key = JSON.stringify([identifier, Object.entries(attrs).sort(), platform]);
   const known = ofSession.get(key);
   if (known !== undefined) return known;
-  const pinned = binding.pin({ locator, attrs, platform }, context);
+  const listen = ({ emit, step }: SourceContext): PatienceListener => {
+    return line => emit({ type: "log", id: step, at: deps.now(), stream: 2, data: Buffer.from(`${line}\n`) });
+  };
+  const pinned = listenForRetries(listen(context), () =>
+    binding.pin({ locator, attrs, platform }, context),
+  ).then((pin): PinnedSource => ({
+    ...pin,
+    fetch: wanting => listenForRetries(listen(wanting), () => pin.fetch(wanting)),
+  }));
   ofSession.set(key, pinned);
   // A failure is not an answer: the next one asks again.
   pinned.catch(() => ofSession.delete(key));
