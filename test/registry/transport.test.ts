@@ -68,7 +68,7 @@ test("a registry that hangs is given up after two tries", async () => {
   await using server = await startServer(() => undefined);
   const client = createRegistryClient({ backoffMs: 1, timeoutMs: 50 });
   const failure = await rejection(client.resolve(parseReference(`${server.host}/app`)));
-  assert.equal(failure.message, `cannot reach the registry at ${server.host}: no answer in time`);
+  assert.equal(failure.message, `cannot reach the registry at ${server.host} after 2 attempts: no answer in time`);
   assert.equal(server.requests.length, 2);
 });
 
@@ -82,7 +82,7 @@ test("patience has an end, and the last answer is reported", async () => {
   );
   assert.equal(server.requests.length, 3);
   assert.equal(failure.code, "registry-failed");
-  assert.match(failure.message, /answered 429 \(TOOMANYREQUESTS: slow down\)$/);
+  assert.match(failure.message, /answered 429 \(TOOMANYREQUESTS: slow down\) after 3 attempts$/);
   assert.match(failure.diagnostics[0]?.hint ?? "", /limits requests/);
 });
 
