@@ -6,7 +6,10 @@ import type { DefineCommand } from "./command.ts";
 import { type EngineFlags, rootPath } from "./engine.ts";
 import type { Environment } from "./environment.ts";
 import { hostPlatform } from "./hostplatform.ts";
+import { improvementOf } from "./improvement.ts";
+import { isOutside, tryWays, userName } from "./namespace.ts";
 import { findExecutable, runCommand } from "./process.ts";
+import { takeRights } from "./rights.ts";
 
 type Finding =
   | { readonly state: "ok"; readonly text: string }
@@ -16,6 +19,8 @@ type Finding =
 
 interface Check {
   readonly name: string;
+  /** Looked at as the user is; the others with the rights that builds have. */
+  readonly asUser?: boolean;
   readonly look: (flags: EngineFlags, environment: Environment, signal: AbortSignal) => Promise<Finding>;
 }
 
@@ -23,10 +28,10 @@ const RUNTIMES = ["crun", "runc", "youki"];
 const MIN_NODE = [20, 20] as const;
 
 const checks: readonly Check[] = [
-  { name: "system", look: checkSystem },
-  { name: "node", look: checkNode },
-  { name: "user", look: checkUser },
-  { name: "native calls", look: checkKoffi },
+  { name: "system", asUser: true, look: checkSystem },
+  { name: "node", asUser: true, look: checkNode },
+  { name: "native calls", asUser: true, look: checkKoffi },
+  { name: "user", asUser: true, look: checkUser },
   { name: "runtime", look: checkRuntime },
   { name: "state folder", look: checkState },
   { name: "overlay", look: checkOverlay },
@@ -42,7 +47,10 @@ export const defineDoctor: DefineCommand = (command, { environment, signal }, do
     .option("--oci-runtime <path>", "OCI runtime to use")
     .action(async (flags: EngineFlags) => {
       let missing = 0;
-      for (const { name, look } of checks) {
+      for (const { name, asUser = false, look } of checks) {
+        // Started anew with more rights: what comes first has been told.
+        if (asUser && environment.entered !== undefined) continue;
+        if (!asUser && missing === 0) await takeRights(environment, rootPath(flags, environment));
         const finding = await look(flags, environment, signal);
         const mark = finding.state === "ok" ? "ok  " : finding.state === "note" ? "note" : "FAIL";
         environment.stdout.write(`${mark}  ${name.padEnd(13)} ${finding.text}\n`);
@@ -76,13 +84,30 @@ async function checkNode(_flags: EngineFlags, { machine }: Environment): Promise
   return { state: "ok", text: machine.node };
 }
 
-async function checkUser(): Promise<Finding> {
-  if (process.getuid?.() === 0) return { state: "ok", text: "root" };
-  return {
-    state: "missing",
-    text: "not root: containers and mounts are refused to this user",
-    fix: "sudo bake …",
-  };
+/** The rung of the ladder (docs/rootless.md), and what the next one takes. */
+async function checkUser(_flags: EngineFlags, environment: Environment): Promise<Finding> {
+  const name = userName();
+  if (!isOutside(environment)) return { state: "ok", text: name };
+  const trials = await tryWays();
+  const rung = trials.find(({ problem }) => problem === undefined)?.way.kind ?? "none";
+  const saidOf = (kind: string): string | undefined => trials.find(({ way }) => way.kind === kind)?.problem;
+  const { problem, fix } = improvementOf(rung, environment, {
+    ranges: saidOf("ranges"),
+    single: saidOf("single"),
+  }) ?? { problem: "", fix: "" };
+  switch (rung) {
+    case "ranges":
+    case "identity":
+      return { state: "ok", text: `${name}: steps run in a user namespace, with ids for all owners` };
+    case "single":
+      return {
+        state: "note",
+        text: `${name}: steps run in a user namespace with one id, root's: they can neither run as others nor give files to them; ${problem}`,
+        fix,
+      };
+    case "none":
+      return { state: "missing", text: `${name}: RUN and overlays are refused; ${problem}`, fix };
+  }
 }
 
 async function checkKoffi(): Promise<Finding> {

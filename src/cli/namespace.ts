@@ -128,11 +128,11 @@ export function userName(): string {
   }
 }
 
-/** Settings of the kernel that forbid user namespaces: the wanted value, and whether another one forbids them. */
+/** Settings of the kernel that can forbid user namespaces: the value that does, and one that does not. */
 export const settings = [
-  { name: "kernel.unprivileged_userns_clone", value: "1" },
-  { name: "kernel.apparmor_restrict_unprivileged_userns", value: "0" },
-  { name: "user.max_user_namespaces", value: "15000" },
+  { name: "kernel.unprivileged_userns_clone", forbids: "0", value: "1" },
+  { name: "kernel.apparmor_restrict_unprivileged_userns", forbids: "1", value: "0" },
+  { name: "user.max_user_namespaces", forbids: "0", value: "15000" },
 ] as const;
 
 /** The value of a kernel setting; undefined when this kernel has none of that name. */

@@ -56,14 +56,21 @@ export async function takeRights(environment: Environment, rootPath: string): Pr
  * not from within another namespace.
  */
 async function killLeftovers(rootPath: string): Promise<void> {
-  const owners = join(rootPath, "owners");
-  if (!existsSync(owners) || readdirSync(owners).length === 0) return;
+  if (!hasOwners(rootPath)) return;
   const [{ openStateRoot }, { sweepDeadOwners }] = await Promise.all([
     import("../content/root.ts"),
     import("../content/sweep.ts"),
   ]);
   // What is wrong with the directory is told by whoever opens it.
   await openStateRoot(rootPath).then(sweepDeadOwners, () => undefined);
+}
+
+function hasOwners(rootPath: string): boolean {
+  try {
+    return readdirSync(join(rootPath, "owners")).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** As `takeRights`, for a run that is about to read what can be read only once. */
