@@ -3,6 +3,7 @@
 // was granted besides; a process takes grants in pieces and writes on them without asking.
 import { readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readDeclaredSize } from "./declaredsize.ts";
 import { withLock } from "./lock.ts";
 import { isCode, type StateRoot } from "./root.ts";
 import { treeSize } from "./treesize.ts";
@@ -94,10 +95,9 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
       if (isCovered(ahead)) return;
       if (limits === undefined) {
         limits = await room.limits();
-        pieceBytes = Math.max(
-          MIN_PIECE_BYTES,
-          Math.min(MAX_PIECE_BYTES, Math.floor(limits.maxBytes * PIECE_PART)),
-        );
+        const { blocks, bsize } = statfsSync(root.path);
+        const whole = Math.min(limits.maxBytes, blocks * bsize);
+        pieceBytes = Math.max(MIN_PIECE_BYTES, Math.min(MAX_PIECE_BYTES, Math.floor(whole * PIECE_PART)));
       }
       if (await take(ahead, false)) return;
       await room.make(pledges(root, owner) + active + ahead + 2 * pieceBytes);
@@ -130,7 +130,9 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
     },
     refund: bytes => add(-bytes),
     kept(path) {
-      const measured = treeSize(path).then(
+      const declared = readDeclaredSize(path);
+      const size = declared === undefined ? treeSize(path) : Promise.resolve(declared);
+      const measured = size.then(
         bytes => {
           active = Math.max(0, active - bytes);
           add(bytes);

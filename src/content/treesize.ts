@@ -13,6 +13,8 @@ export interface TreeSize {
   readonly bytes: number;
   /** Some files have names outside the tree: they are counted in part, so that all who share them add up to the whole. */
   readonly isShared: boolean;
+  /** With every file counted whole. */
+  readonly wholeBytes: number;
 }
 
 /** Size in bytes of a file or folder with everything in it; what vanishes meanwhile counts as nothing. */
@@ -24,7 +26,7 @@ export async function treeSize(path: string, signal?: AbortSignal): Promise<numb
 export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeSize> {
   const linked = new Map<number, { readonly bytes: number; readonly links: number; names: number }>();
   const top = statIfThere(path);
-  if (top === undefined) return { bytes: 0, isShared: false };
+  if (top === undefined) return { bytes: 0, isShared: false, wholeBytes: 0 };
   let bytes = top.blocks * BLOCK_BYTES;
   const folders = top.isDirectory() ? [path] : [];
   let turnMs = Date.now();
@@ -48,11 +50,13 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
     turnMs = Date.now();
   }
   let isShared = false;
+  let wholeBytes = bytes;
   for (const file of linked.values()) {
     isShared ||= file.names < file.links;
+    wholeBytes += file.bytes;
     bytes += (file.bytes * Math.min(file.names, file.links)) / file.links;
   }
-  return { bytes: Math.round(bytes), isShared };
+  return { bytes: Math.round(bytes), isShared, wholeBytes };
 }
 
 function statIfThere(path: string): Stats | undefined {

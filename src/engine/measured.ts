@@ -3,11 +3,14 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isCode, type StateRoot } from "../content/root.ts";
 import type { Owner } from "../content/lease.ts";
+import { isDeclared, readDeclaredSize } from "../content/declaredsize.ts";
 import { measureTree } from "../content/treesize.ts";
 
 export interface MeasuredSizes {
   /** The size of some paths together, in bytes: as remembered, unless they changed after that was measured. */
   of(key: string, paths: readonly string[], changedMs: number): Promise<number>;
+  /** The size of a snapshot, by its folder. */
+  ofSnapshot(folder: string, id: string, createdMs: number): Promise<number>;
   /** Remembers what was asked for, and nothing else. */
   save(): Promise<void>;
 }
@@ -25,13 +28,29 @@ export async function openMeasuredSizes(
   const known = await readFile(file, "utf8").then(decodeSizes, () => new Map<string, Measured>());
   const seen = new Map<string, Measured>();
   let changed = false;
-  return {
+  const recall = (key: string, changedMs: number): number | undefined => {
+    const before = known.get(key);
+    if (before === undefined || before.atMs <= changedMs) return undefined;
+    seen.set(key, before);
+    return before.sizeBytes;
+  };
+  const sizes: MeasuredSizes = {
+    async ofSnapshot(folder, id, createdMs) {
+      const declared = readDeclaredSize(folder);
+      if (declared !== undefined) return declared;
+      if (!isDeclared(folder)) return await sizes.of(`snapshot ${id}`, [folder], createdMs);
+      // What it shares is counted nowhere else any more.
+      const key = `whole snapshot ${id}`;
+      const before = recall(key, createdMs);
+      if (before !== undefined) return before;
+      const { wholeBytes: sizeBytes } = await measureTree(folder, signal);
+      seen.set(key, { sizeBytes, atMs: Date.now() });
+      changed = true;
+      return sizeBytes;
+    },
     async of(key, paths, changedMs) {
-      const before = known.get(key);
-      if (before !== undefined && before.atMs > changedMs) {
-        seen.set(key, before);
-        return before.sizeBytes;
-      }
+      const before = recall(key, changedMs);
+      if (before !== undefined) return before;
       const atMs = Date.now();
       let sizeBytes = 0;
       // What shares files with others changes its size when they come and go, so that is measured each time.
@@ -61,6 +80,7 @@ export async function openMeasuredSizes(
       }
     },
   };
+  return sizes;
 }
 
 function decodeSizes(text: string): Map<string, Measured> {

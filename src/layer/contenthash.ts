@@ -69,6 +69,7 @@ export async function hashPaths(
   const xattrs = await loadXattrs();
   const hasher = createFileHasher({ statCache, signal });
   const records: Record[] = [];
+  const firstNames = new Map<string, string>();
   try {
     for (const [index, selector] of selectors.entries()) {
       const isPattern = selector.wildcard && hasWildcard(selector.path);
@@ -90,7 +91,7 @@ export async function hashPaths(
             known?.digest ?? bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, options), label);
           // Awaited below; until then a failure must not count as unnoticed.
           if (typeof body !== "string") body.catch(() => undefined);
-          const head = describe(entry, resetOwner);
+          const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
           records.push({ label, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
         }
       }
@@ -125,10 +126,19 @@ function missingPath(path: string): BakeError {
   return new BakeError("file-operation", `"${path === "" ? "/" : path}" does not exist`);
 }
 
-function describe({ kind, stats }: WalkEntry, resetOwner: boolean): string {
+/** The first of the selected names of a file that has several: a copy keeps them names of one file. */
+function otherName({ kind, stats }: WalkEntry, label: string, firstNames: Map<string, string>): string {
+  if (kind === "directory" || stats.nlink < 2n) return "";
+  const inode = `${stats.dev}:${stats.ino}`;
+  const first = firstNames.get(inode);
+  if (first === undefined) firstNames.set(inode, label);
+  return first === undefined ? "" : `=${first}`;
+}
+
+function describe({ kind, stats }: WalkEntry, resetOwner: boolean, otherNameOf: string): string {
   const mode = kind === "symlink" ? "777" : (stats.mode & 0o7777n).toString(8);
   const owner = resetOwner ? "0\u00000" : `${stats.uid}\0${stats.gid}`;
-  return `${kind}\0${mode}\0${owner}`;
+  return `${kind}${otherNameOf}\0${mode}\0${owner}`;
 }
 
 function describeAttributes({ absolute, kind }: WalkEntry, xattrs: Xattrs): string {

@@ -1,5 +1,6 @@
 // The file op: its actions in order, in-process, without a container. An action that only continues the one before
 // keeps writing into the same active snapshot; every other state is committed.
+import { encodeDeclaredSize, SIZE_NOTE } from "../content/declaredsize.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { mkdirAt, mkfileAt, removeAt, symlinkAt } from "../layer/fileops.ts";
@@ -7,7 +8,7 @@ import type { PathSelector } from "../layer/contenthash.ts";
 import type { Chown, CopyAction, FileAction, FileOp } from "../llb/op/file.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
-import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
+import type { ActiveSnapshot, SnapshotId } from "../snapshot/snapshotter.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { SharedCopy } from "../worker/copies.ts";
 import type { OpBinding, OpDeps } from "./binding.ts";
@@ -106,9 +107,15 @@ function copySelector({
 }
 
 /** What an action left behind: still open for one successor, or committed. */
-type ActionState =
-  | { readonly tag: "open"; readonly active: ActiveSnapshot; readonly copies: readonly SharedCopy[] }
-  | { readonly tag: "ref"; readonly ref: Ref };
+type ActionState = ({ readonly tag: "open" } & OpenState) | { readonly tag: "ref"; readonly ref: Ref };
+
+interface OpenState {
+  readonly active: ActiveSnapshot;
+  /** Copies in it whose files may be shared with later ones. */
+  readonly copies: readonly SharedCopy[];
+  /** Allocated for all that is in it; undefined when it has to be measured. */
+  readonly bytes: number | undefined;
+}
 
 async function runActions(
   { actions }: FileOp,
@@ -134,22 +141,19 @@ async function runActions(
         `a file action uses ${index}, which is neither an input nor an earlier action`,
       );
     if (state.tag === "ref") return state.ref;
-    for (const copy of state.copies) copy.note(state.active);
-    const ref: Ref = { tag: "snapshot", id: await state.active.commit() };
-    for (const copy of state.copies) await copy.remember(ref.id);
+    const ref: Ref = { tag: "snapshot", id: await commit(state) };
     states[index - inputs.length] = { tag: "ref", ref };
     return ref;
   };
   /** An active snapshot that begins as the state an index names; taken over when nobody else needs that state. */
-  const activeFrom = async (
-    index: number,
-  ): Promise<{ readonly active: ActiveSnapshot; readonly copies: readonly SharedCopy[] }> => {
+  const activeFrom = async (index: number): Promise<OpenState> => {
     const state = index < inputs.length ? undefined : states[index - inputs.length];
     if (state?.tag === "open" && uses[index - inputs.length] === 1) return state;
-    const active = await worker.snapshots.prepare(
-      await snapshotOf(await refAt(index), worker, context.signal),
-    );
-    return { active: held.add(active), copies: [] };
+    const parent = await snapshotOf(await refAt(index), worker, context.signal);
+    const active = held.add(await worker.snapshots.prepare(parent));
+    // A copy of the parent takes what that takes.
+    const bytes = worker.snapshots.kind === "native" && parent !== undefined ? undefined : OWN_BYTES;
+    return { active, copies: [], bytes };
   };
   // Files shared with an earlier snapshot must never be written to, which only these promise.
   const mayShare = actions.every(({ action }) => action?.kind === "copy" && isPlain(action.value));
@@ -158,12 +162,27 @@ async function runActions(
     context.signal.throwIfAborted();
     if (action === undefined) throw new BakeError("llb-invalid", "a file action does not say what it does");
     const source = action.kind === "copy" ? await refAt(secondaryInput) : undefined;
-    const { active, copies } = await activeFrom(input);
-    const shared = await applyAction(action, active, { source, inputs, held, mayShare, ...deps }, context);
-    states.push({ tag: "open", active, copies: shared === undefined ? copies : [...copies, shared] });
+    const open = await activeFrom(input);
+    const state = await applyAction(action, open, { source, inputs, held, mayShare, ...deps }, context);
+    states.push({ tag: "open", ...state });
     if (output !== SKIP_OUTPUT) outputs[output] = await refAt(inputs.length + states.length - 1);
   }
   return outputs;
+}
+
+/** Folders of a snapshot and what describes it. */
+const OWN_BYTES = 16 * 1024;
+
+async function commit({ active, copies, bytes }: OpenState): Promise<SnapshotId> {
+  let notedBytes = 0;
+  for (const copy of copies) notedBytes += copy.note(active);
+  if (bytes !== undefined) {
+    const beside = [...new Set(copies.flatMap(copy => copy.beside ?? []))];
+    active.note(SIZE_NOTE, encodeDeclaredSize({ bytes: bytes + notedBytes, beside }));
+  }
+  const id = await active.commit();
+  for (const copy of copies) await copy.remember(id);
+  return id;
 }
 
 /** How often each action's state is used: by later actions, and as an output. */
@@ -193,18 +212,18 @@ interface ActionDeps extends OpDeps {
 
 async function applyAction(
   action: NonNullable<FileAction["action"]>,
-  active: ActiveSnapshot,
+  state: OpenState,
   deps: ActionDeps,
   { signal }: OpContext,
-): Promise<SharedCopy | undefined> {
+): Promise<OpenState> {
   const ownerOf = async (chown: Chown | undefined): Promise<{ owner?: Owner }> => {
     const owner = await lookupOwner(chown, deps.inputs, deps.worker);
     return owner === undefined ? {} : { owner };
   };
   if (action.kind === "copy")
-    return await copy(action.value, active, await ownerOf(action.value.owner), deps, signal);
-  await change(action, active.root, ownerOf);
-  return undefined;
+    return await copy(action.value, state, await ownerOf(action.value.owner), deps, signal);
+  await change(action, state.active.root, ownerOf);
+  return { ...state, bytes: undefined };
 }
 
 async function change(
@@ -247,11 +266,12 @@ async function change(
 
 async function copy(
   action: CopyAction,
-  active: ActiveSnapshot,
+  state: OpenState,
   owner: { readonly owner?: Owner },
   { source = { tag: "scratch" }, held, mayShare, worker }: ActionDeps,
   signal: AbortSignal,
-): Promise<SharedCopy | undefined> {
+): Promise<OpenState> {
+  const { active } = state;
   const { src, mode, modeStr, timestamp } = action;
   const tree = await openTree(source, worker);
   if (tree === undefined) {
@@ -266,7 +286,7 @@ async function copy(
       ? await (await worker.copies())?.sharing(nameOfCopy(action, tree.local, owner.owner))
       : undefined;
   try {
-    await copyInto({
+    const bytes = await copyInto({
       srcRoot: tree.root,
       src,
       destRoot: parts?.own ?? active.root,
@@ -290,10 +310,18 @@ async function copy(
       sharing: shared?.sharing,
       signal,
     });
+    return {
+      active,
+      copies: shared === undefined ? state.copies : [...state.copies, shared],
+      // Through a mount, more is made than the copy knows.
+      bytes:
+        parts === undefined || bytes === undefined || state.bytes === undefined
+          ? undefined
+          : state.bytes + bytes,
+    };
   } catch (error) {
     throw explainMissing(error, [src, ...action.requiredPaths], tree);
   }
-  return shared;
 }
 
 /** All that decides where a file of a local folder is copied, and with what owner, mode and time. */

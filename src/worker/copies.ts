@@ -21,8 +21,10 @@ export interface Copies {
 
 export interface SharedCopy {
   readonly sharing: CopySharing;
-  /** Notes in the snapshot what its files were copied from; to be called before the commit. */
-  note(active: ActiveSnapshot): void;
+  /** The snapshot that files are shared with. */
+  readonly beside: SnapshotId | undefined;
+  /** Notes in the snapshot what its files were copied from; to be called before the commit. Gives the bytes written. */
+  note(active: ActiveSnapshot): number;
   /** Lets later copies share with the snapshot. */
   remember(id: SnapshotId): Promise<void>;
 }
@@ -41,8 +43,13 @@ export function openCopies(root: StateRoot, owner: Owner, snapshots: Snapshotter
       const before = noted && StatTable.decode(noted.bytes, 0);
       const sources = new StatTable(0);
       return {
+        beside: before && id,
         sharing: { earlier: noted && before && { root: noted.own, sources: before }, sources },
-        note: active => active.note(key, sources.encode()),
+        note(active) {
+          const bytes = sources.encode();
+          active.note(key, bytes);
+          return bytes.length;
+        },
         async remember(snapshot) {
           if (sources.size === 0) return;
           await mkdir(folder, { recursive: true });
