@@ -75,6 +75,7 @@ export const defineBake: DefineCommand = (command, context, done) => {
     ).argParser(parseCount),
     onOff("--keep-going", "build the other targets to their end when one fails"),
     value("--on-error <what>", "when a command fails: shell opens one in its container, as it left it"),
+    onOff("--verify-inputs", "read every file of local folders, also those whose times say they are unchanged"),
     onOff("--fail-on-cache-miss", "fail with the reasons instead of executing a step"),
   ];
   for (const option of options) command.addOption(option);

@@ -14,6 +14,7 @@ export interface EngineFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly verifyInputs?: boolean;
   readonly failOnCacheMiss?: boolean;
   readonly cacheMaxSize?: string;
 }
@@ -40,6 +41,7 @@ export async function createEngine(
     searchPath: environment.env["PATH"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
     keepGoing: flags.keepGoing ?? false,
+    verifyInputs: flags.verifyInputs ?? false,
     failOnCacheMiss: flags.failOnCacheMiss ?? confined,
     confined,
     ...(environment.env["LLBAKE_DISABLE"] && { without: await disabled(environment.env["LLBAKE_DISABLE"]) }),

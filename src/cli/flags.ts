@@ -31,5 +31,6 @@ export interface BakeFlags {
   readonly keepGoing?: boolean;
   readonly onError?: string;
   readonly cacheMaxSize?: string;
+  readonly verifyInputs?: boolean;
   readonly failOnCacheMiss?: boolean;
 }

@@ -73,6 +73,8 @@ export interface EmbeddedOptions {
   readonly keepGoing?: boolean;
   /** Fail instead of executing a step, but for those that read directories in place. Default false. */
   readonly failOnCacheMiss?: boolean;
+  /** Every file of local folders is read, whatever its times say. Default false. */
+  readonly verifyInputs?: boolean | undefined;
   /** Never open a snapshot, as one without the right to mount; fail instead. Default false. */
   readonly confined?: boolean;
   /** What is not to be used, to check that results are the same without. Default: nothing. */
