@@ -106,9 +106,7 @@ export async function openBinfmtNamespace(emulators: readonly Emulator[]): Promi
   const held: number[] = [];
   try {
     await answer();
-    const idMap = identity(readFileSync("/proc/self/uid_map", "utf8"));
-    writeFileSync(`/proc/${pid}/uid_map`, mapText(idMap));
-    writeFileSync(`/proc/${pid}/gid_map`, mapText(identity(readFileSync("/proc/self/gid_map", "utf8"))));
+    const idMap = mapIds(pid);
     stdin.write(["go", ...emulators.map(registration), END, ""].join("\n"));
     await answer();
     for (const kind of ["user", "mnt"]) held.push(openSync(`/proc/${pid}/ns/${kind}`, "r"));
@@ -131,7 +129,19 @@ export async function openBinfmtNamespace(emulators: readonly Emulator[]): Promi
   }
 }
 
-/** Every id that this process knows, as itself: lines of `inside outside count`. */
+/** Maps every id that this process knows as itself. An ordinary user, who may not, is root in there: enough to try. */
+function mapIds(pid: number): readonly IdMapping[] {
+  const isRoot = process.getuid?.() === 0;
+  const own = (id = 0): readonly IdMapping[] => [{ containerID: 0, hostID: id, size: 1 }];
+  if (!isRoot) writeFileSync(`/proc/${pid}/setgroups`, "deny");
+  const uids = isRoot ? identity(readFileSync("/proc/self/uid_map", "utf8")) : own(process.getuid?.());
+  const gids = isRoot ? identity(readFileSync("/proc/self/gid_map", "utf8")) : own(process.getgid?.());
+  writeFileSync(`/proc/${pid}/uid_map`, mapText(uids));
+  writeFileSync(`/proc/${pid}/gid_map`, mapText(gids));
+  return uids;
+}
+
+/** Lines of `inside outside count`, as maps of ids to themselves. */
 function identity(text: string): readonly IdMapping[] {
   return text
     .trim()

@@ -217,6 +217,18 @@ test("a step says once why it runs", () => {
   );
 });
 
+test("a step says once that it is emulated, and for which platform", () => {
+  const plain = printer();
+  plain.feed(
+    step("a"),
+    started("a", 0),
+    { type: "emulated", id: "a", platform: "linux/arm64" },
+    done("a", 300),
+  );
+  plain.close(600);
+  assert.equal(plain.take(), "#1 a\n#1 emulated linux/arm64\n#1 DONE 0.3s\n");
+});
+
 test("a step whose output would pile up is printed at once, turn or not", () => {
   const out = printer();
   out.feed(step("a"), started("a", 0), log("a", 1, "first\n"));
