@@ -78,6 +78,8 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
     const id = parseSnapshotId(output);
     if (id === undefined || output === "scratch" || touched.has(output)) return;
     touched.add(output);
+    // What is found is about to be loaded: room for what has to run is not to be made at its cost.
+    owner.lease("snapshot", id);
     await touchSnapshot(root, id);
   };
   const loadOutput = async (output: StoredOutput | undefined): Promise<Ref | undefined> => {

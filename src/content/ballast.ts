@@ -8,7 +8,7 @@ import { isFull } from "./fulldisk.ts";
 /** Some dozens of folders, each a block of its own. */
 const BALLAST_BYTES = 256 * 1024;
 /** It is not worth having on a disk that it would fill. */
-const MIN_FREE_BYTES = 16 * BALLAST_BYTES;
+const MIN_FREE_BYTES = 4 * BALLAST_BYTES;
 
 /** Makes the file by way of `draft` if it is missing and there is room; that it cannot be made is no failure. */
 export async function fillBallast(rootPath: string, draft: string): Promise<void> {

@@ -40,10 +40,14 @@ export function explainFullDisk(thrown: unknown, statePath: string): unknown {
   return fullDisk({ path: isState ? statePath : path, isState, cause: thrown });
 }
 
-/** How low a disk has to be for a command that failed to have failed for that: a page of a thousand, at most 1 MiB. */
+/** Of a disk that is full a little is free again as soon as the write that failed has ended. */
+const FULL_PART = 1 / 20;
+const FULL_BYTES = 16 * 1024 ** 2;
+
+/** Whether a command that failed may have failed for want of space. */
 export function isNearlyFull(path: string): boolean {
   const { bavail, bsize, blocks, ffree, files } = statfsSync(path);
-  return bavail * bsize < Math.min(1024 ** 2, (blocks * bsize) / 1000) || (files > 0 && ffree === 0);
+  return bavail * bsize < Math.min(FULL_BYTES, blocks * bsize * FULL_PART) || (files > 0 && ffree === 0);
 }
 
 /** Why a command may have failed that was running when the state's disk had no space left. */

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
-import { withBallast } from "./ballast.ts";
+import { fillBallast, withBallast } from "./ballast.ts";
 import { fullDisk, isFull } from "./fulldisk.ts";
 import { whileOpen } from "./gate.ts";
 
@@ -115,6 +115,7 @@ async function create(base: string): Promise<void> {
     if (!isCode(thrown, "ENOENT")) throw thrown;
     checkVersion((await readVersion(base)) ?? "", base);
   }
+  await fillBallast(base, join(base, DRAFT + randomBytes(6).toString("hex")));
   // Those of processes that were killed right here, or that come this way now and see the version when theirs is gone.
   for (const name of await readdir(base))
     if (name.startsWith(DRAFT)) await rm(join(base, name), { force: true });

@@ -1,6 +1,7 @@
 // The exec op: a command in a container. Its root and mounts are prepared from the inputs, the command runs under the
 // OCI runtime, and what it may keep is committed.
 import path from "node:path";
+import { fullDiskHint, isNearlyFull } from "../content/fulldisk.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Executor, ProcessSpec } from "../executor/executor.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
@@ -52,7 +53,11 @@ export const execBinding: OpBinding<"exec"> = {
       const kept = createKeptStep(executor, command, { text, root: mounts.root, held: held.pass() });
       if (!session.keepFailed(kept)) await kept[Symbol.asyncDispose]();
     }
-    throw commandFailed(command.args, exitCode, log);
+    throw commandFailed(command.args, exitCode, [
+      // Before what it wrote is removed.
+      ...(isNearlyFull(worker.root.path) ? [fullDiskHint(worker.root.path)] : []),
+      ...(log === undefined ? [] : [`all of its output is in ${log}`]),
+    ]);
   },
 };
 
@@ -192,14 +197,13 @@ function contentDecides({ dest, output, readonly, selector, contentCache }: Moun
   return safe && dest !== "/";
 }
 
-function commandFailed(args: readonly string[], exitCode: number, log: string | undefined): BakeError {
+function commandFailed(args: readonly string[], exitCode: number, said: readonly string[]): BakeError {
   const hints: Readonly<Record<number, readonly string[]>> = {
     126: ["the command was found but could not be executed: check its permissions and its #! line"],
     127: ["a command was not found in the image: check PATH and what the base image has"],
     137: ["the process was killed (signal 9): often a lack of memory"],
     139: ["the process crashed (signal 11)"],
   };
-  const said = log === undefined ? [] : [`all of its output is in ${log}`];
   return new BakeError("step-failed", `command failed with exit code ${exitCode}: ${shownCommand(args)}`, {
     hint: [...(hints[exitCode] ?? []), ...said].join("; "),
   });
