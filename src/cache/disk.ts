@@ -2,8 +2,10 @@
 // of a state directory; every answer is checked against what really exists.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Claims } from "../content/claims.ts";
 import { isObject, openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
+import { describeHolder } from "../content/lock.ts";
 import type { StateRoot } from "../content/root.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -11,7 +13,6 @@ import { parseSnapshotId, type Snapshotter } from "../snapshot/snapshotter.ts";
 import { touchSnapshot } from "../snapshot/snapshotstore.ts";
 import { storedPart } from "../solver/cachekey.ts";
 import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "../solver/op.ts";
-import { claimKey } from "./claims.ts";
 
 /** What one output of an execution left: a snapshot's id, "scratch", or null when it cannot be kept. */
 type StoredOutput = string | null;
@@ -32,6 +33,7 @@ export interface DiskStoreDeps {
   readonly root: StateRoot;
   readonly owner: Owner;
   readonly snapshots: Snapshotter;
+  readonly claims: Claims;
 }
 
 /** A store that can also tell what one execution was keyed by. */
@@ -41,7 +43,7 @@ export interface DiskStore extends CacheStore<Ref> {
 }
 
 /** Opens the build cache of a state directory. The journal is read when first asked, then only its new end. */
-export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskStore {
+export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps): DiskStore {
   const journal = openJournal<JournalRecord>(root, owner, "cache", {
     encode: record => record,
     decode: decodeRecord,
@@ -132,7 +134,13 @@ export function openDiskStore({ root, owner, snapshots }: DiskStoreDeps): DiskSt
     async link(key, record) {
       await linkAll([key], record);
     },
-    claim: (key, wait) => claimKey(root, key, wait),
+    claim: (key, wait) =>
+      wait === undefined
+        ? claims.take(key)
+        : claims.wait(key, {
+            signal: wait.signal,
+            onWait: holderPid => wait.onWait(describeHolder(holderPid)),
+          }),
     async partsOf(record) {
       await refreshed();
       return partsById.get(record);

@@ -6,6 +6,11 @@ import { loadNative } from "../system/native.ts";
 export interface Libc {
   /** Takes or drops a flock(2) without waiting; false when another open file holds it. */
   flock(fd: number, mode: "exclusive" | "shared" | "unlock"): boolean;
+  /** Locks a byte of a file, which need not exist, for this process (fcntl(2), F_SETLK); false when another has it. */
+  lockByte(fd: number, at: number): boolean;
+  unlockByte(fd: number, at: number): void;
+  /** The process that has a byte locked; undefined when none has, or it cannot be seen from here. */
+  holderOfByte(fd: number, at: number): number | undefined;
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   umount(target: string, flags: number): void;
   /** The value of an extended attribute, or undefined when the file has none of that name. Links are not followed. */
@@ -36,6 +41,8 @@ export class SystemError extends Error {
 
 const LOCK = { shared: 1, exclusive: 2, unlock: 8 } as const;
 const LOCK_NB = 4;
+/** Commands and lock types of fcntl(2), the same on all 64-bit Linux machines that Node runs on. */
+const FCNTL = { getLock: 5, setLock: 6, write: 1, unlock: 2 } as const;
 const XATTR_ROOM = 256;
 
 let loaded: Promise<Libc> | undefined;
@@ -57,6 +64,7 @@ async function bind(): Promise<Libc> {
   }
   const raw = {
     flock: native.bind("int flock(int, int)"),
+    fcntl: native.bind("int fcntl(int, int, _Inout_ uint8_t *)"),
     mount: native.bind("int mount(const char *, const char *, const char *, unsigned long, const char *)"),
     umount2: native.bind("int umount2(const char *, int)"),
     lgetxattr: native.bind("int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)"),
@@ -93,6 +101,21 @@ async function bind(): Promise<Libc> {
       if (error.code === "EAGAIN" || error.code === "EWOULDBLOCK" || error.code === "EINTR") return false;
       throw error;
     },
+    lockByte(fd, at) {
+      if (raw.fcntl(fd, FCNTL.setLock, byteLock(FCNTL.write, at)) === 0) return true;
+      const error = failure("fcntl", String(fd));
+      if (["EAGAIN", "EWOULDBLOCK", "EACCES", "EINTR"].includes(error.code)) return false;
+      throw error;
+    },
+    unlockByte(fd, at) {
+      succeed(raw.fcntl(fd, FCNTL.setLock, byteLock(FCNTL.unlock, at)), "fcntl", String(fd));
+    },
+    holderOfByte(fd, at) {
+      const lock = byteLock(FCNTL.write, at);
+      if (raw.fcntl(fd, FCNTL.getLock, lock) !== 0 || lock.readInt16LE(0) === FCNTL.unlock) return undefined;
+      const pid = lock.readInt32LE(24);
+      return pid > 0 ? pid : undefined;
+    },
     mount(source, target, type, flags, data) {
       succeed(raw.mount(source, target, type, flags, data), "mount", target);
     },
@@ -118,4 +141,13 @@ async function bind(): Promise<Libc> {
       if ((await raw.syncfs(fd)) !== 0) throw new SystemError("syncfs", String(fd), 0, "EIO");
     },
   };
+}
+
+/** A struct flock of one byte: type, whence (0: from the start), start, length, process. */
+function byteLock(type: number, at: number): Buffer {
+  const lock = Buffer.alloc(32);
+  lock.writeInt16LE(type, 0);
+  lock.writeBigInt64LE(BigInt(at), 8);
+  lock.writeBigInt64LE(1n, 16);
+  return lock;
 }

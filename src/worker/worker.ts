@@ -3,10 +3,12 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
+import { type Claims, openClaims } from "../content/claims.ts";
 import { openOwner, type Owner } from "../content/lease.ts";
 import type { Room } from "../content/ledger.ts";
 import { openStateRoot, type StateRoot } from "../content/root.ts";
 import type { EmulationWay } from "../executor/emulation.ts";
+import type { RunLimits } from "../executor/cgroup.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { StatCache } from "../layer/filehash.ts";
 import type { Platform } from "../oci/platform.ts";
@@ -24,11 +26,17 @@ import { openStepLogs, type StepLogs } from "./steplogs.ts";
 export interface Worker extends AsyncDisposable {
   /** What steps run on without emulation. */
   readonly platform: Platform;
+  /** How long a step may take, in milliseconds; any time when absent. */
+  readonly stepTimeoutMs: number | undefined;
+  /** Where devices are described; where BuildKit looks when absent. */
+  readonly deviceFolders: readonly string[] | undefined;
   /** Milliseconds since the epoch, for progress events. */
   now(): number;
   readonly root: StateRoot;
   readonly owner: Owner;
   readonly blobs: BlobStore;
+  /** Held while steps execute. */
+  readonly claims: Claims;
   readonly snapshots: Snapshotter;
   readonly layerBlobs: LayerBlobs;
   readonly images: ImageResolver;
@@ -59,6 +67,12 @@ export interface WorkerOptions {
   readonly emulationWays?: readonly EmulationWay[] | undefined;
   /** How large the state directory may get; as large as its disk when absent. */
   readonly room?: Room | undefined;
+  /** Limits for all steps of the run together. */
+  readonly runLimits?: RunLimits | undefined;
+  /** How long a step may take, in milliseconds. Default: any time. */
+  readonly stepTimeoutMs?: number | undefined;
+  /** Where devices are described. Default: where BuildKit looks. */
+  readonly deviceFolders?: readonly string[] | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Every file of local folders is read, whatever its times say, and none is shared with earlier copies. Default false. */
@@ -92,10 +106,13 @@ export async function openWorker(options: WorkerOptions): Promise<Worker> {
     let executor: Promise<Executor> | undefined;
     return {
       platform,
+      stepTimeoutMs: options.stepTimeoutMs,
+      deviceFolders: options.deviceFolders,
       now,
       root,
       owner,
       blobs,
+      claims: openClaims(root, owner),
       snapshots,
       layerBlobs: openLayerBlobs(root, owner),
       images: createImageResolver({ blobs }),
@@ -132,10 +149,10 @@ export async function openWorker(options: WorkerOptions): Promise<Worker> {
 async function openExecutor(
   root: StateRoot,
   owner: Owner,
-  { platform, runtime, searchPath, emulationWays }: WorkerOptions,
+  { platform, runtime, searchPath, emulationWays, runLimits }: WorkerOptions,
 ): Promise<Executor> {
   const { createExecutor } = await import("../executor/container.ts");
-  return createExecutor({ root, owner, platform, runtime, searchPath, emulationWays });
+  return createExecutor({ root, owner, platform, runtime, searchPath, emulationWays, limits: runLimits });
 }
 
 async function openCopies(root: StateRoot, owner: Owner, snapshots: Snapshotter): Promise<Copies> {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { openDiskStore } from "../../src/cache/disk.ts";
+import { openClaims } from "../../src/content/claims.ts";
 import { openOwner, type Owner } from "../../src/content/lease.ts";
 import { openStateRoot } from "../../src/content/root.ts";
 import { digestOf } from "../../src/oci/digest.ts";
@@ -28,7 +29,7 @@ async function openHarness(): Promise<DiskHarness> {
     const owner = await openOwner(root);
     owners.push(owner);
     const snapshots = (await openSnapshots(root, owner, { kind: "native" })).snapshotter;
-    return { snapshots, store: openDiskStore({ root, owner, snapshots }) };
+    return { snapshots, store: openDiskStore({ root, owner, snapshots, claims: openClaims(root, owner) }) };
   };
   let current = await enter();
   return {

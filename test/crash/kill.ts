@@ -219,7 +219,9 @@ COPY --from=b /out/c /c
 
 interface Ended {
   readonly exitCode: number | null;
+  /** What it said at last. */
   readonly text: string;
+  readonly stdout: string;
   readonly ms: number;
 }
 
@@ -245,10 +247,11 @@ function start({ cwd, root, pids }: Worker, args: readonly string[]): Started {
     detached: true,
   });
   if (child.pid !== undefined) pids.push(child.pid);
-  let text = "";
+  let [text, stdout] = ["", ""];
   let over = false;
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (data: string) => (text = (text + data).slice(-20_000)));
+  child.stdout.on("data", (data: string) => (stdout += data));
   const watchdog = setTimeout(() => child.kill("SIGKILL"), HANG_MS);
   const ended = new Promise<Ended>((settle, fail) => {
     child.once("error", fail);
@@ -257,7 +260,7 @@ function start({ cwd, root, pids }: Worker, args: readonly string[]): Started {
       over = true;
       clearTimeout(watchdog);
       const ms = performance.now() - began;
-      const settled = (): void => settle({ exitCode, text, ms });
+      const settled = (): void => settle({ exitCode, text, stdout, ms });
       child.once("close", settled);
       setTimeout(settled, 200).unref();
     });
@@ -335,8 +338,8 @@ async function playRound(worker: Worker, plan: Plan): Promise<boolean> {
   expectDigest(readLayout(after), expected, [variant], "next build");
   const left = remains({ ...worker, words: [worker.marker] });
   if (left.length > 0) throw new Error(`left behind:\n  ${left.join("\n  ")}`);
-  const { text } = await succeed("du", start(worker, ["du", "--format", "json"]));
-  expectConsistent(worker.root, text);
+  const { stdout } = await succeed("du", start(worker, ["du", "--format", "json"]));
+  expectConsistent(worker.root, stdout);
   for (const path of [dest, after, join(cwd, `companion${number}`)])
     rmSync(path, { recursive: true, force: true });
   return killed;
