@@ -6,7 +6,7 @@ import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { applyLayer } from "../layer/apply.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, digestOf } from "../oci/digest.ts";
+import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
@@ -53,14 +53,67 @@ async function pinImage(
   const reference = parseReference(request.locator);
   const resolve = (abort: AbortSignal): Promise<ResolvedImage> =>
     deps.images.resolve(reference, request.platform, { origin, signal: abort });
+  const { layerLimit, checksum } = readOptions(request.attrs);
   const digest = reference.digest ?? (await resolve(signal)).digest;
+  if (checksum !== undefined && checksum !== digest) throw mismatch(reference, digest, checksum);
   return {
     parts: [
       { label: "base image", value: digest, shown: formatReference({ ...reference, digest }) },
       { label: "platform", value: formatPlatform(request.platform), shown: formatPlatform(request.platform) },
+      ...(layerLimit === undefined
+        ? []
+        : [{ label: "layer limit", value: String(layerLimit), shown: String(layerLimit) }]),
     ],
-    fetch: async context => pull(reference, await resolve(context.signal), origin, deps, context),
+    fetch: async context => {
+      const image = await resolve(context.signal);
+      const steps = layerSteps(image, formatReference(reference));
+      const wanted = steps.slice(0, expectLayers(layerLimit, steps.length, reference));
+      return pull(wanted, image, { reference, origin }, deps, context);
+    },
   };
+}
+
+interface ImageOptions {
+  /** Only so many layers, from the base up; undefined means all. */
+  readonly layerLimit: number | undefined;
+  /** What the reference has to stand for. */
+  readonly checksum: Digest | undefined;
+}
+
+const RESOLVE_MODES = ["", "default", "pull", "local"];
+
+/**
+ * The modes of resolving are one here: no image store of a daemon could be preferred.
+ * @throws BakeError "llb-invalid"
+ */
+function readOptions(attrs: SourceRequest["attrs"]): ImageOptions {
+  const mode = attrs["image.resolvemode"] ?? "";
+  if (!RESOLVE_MODES.includes(mode)) throw invalid("image.resolvemode", mode);
+  const limit = attrs["image.layerlimit"] ?? attrs["oci.layerlimit"];
+  if (limit !== undefined && !/^[1-9]\d{0,8}$/.test(limit)) throw invalid("image.layerlimit", limit);
+  const checksum = attrs["image.checksum"];
+  if (checksum !== undefined && !isDigest(checksum)) throw invalid("image.checksum", checksum);
+  return { layerLimit: limit === undefined ? undefined : Number(limit), checksum };
+}
+
+function invalid(name: string, value: string): BakeError {
+  return new BakeError("llb-invalid", `"${value}" is no value for the source attribute "${name}"`);
+}
+
+function mismatch(reference: Reference, digest: Digest, checksum: Digest): BakeError {
+  return new BakeError(
+    "content-corrupt",
+    `image "${formatReference(reference)}" does not have the checksum ${checksum}`,
+    { hint: `it is ${digest}; if that is right, change the checksum` },
+  );
+}
+
+function expectLayers(limit: number | undefined, count: number, reference: Reference): number {
+  if (limit === undefined || limit <= count) return limit ?? count;
+  throw new BakeError(
+    "llb-invalid",
+    `image "${formatReference(reference)}" has ${count} layers, fewer than the limit of ${limit}`,
+  );
 }
 
 /** One layer: its blob, and the snapshot that holds it and everything below. */
@@ -71,13 +124,12 @@ interface LayerStep {
 }
 
 async function pull(
-  reference: Reference,
+  steps: readonly LayerStep[],
   image: ResolvedImage,
-  origin: ImageOrigin,
+  { reference, origin }: { readonly reference: Reference; readonly origin: ImageOrigin },
   deps: ImageSourceDeps,
   context: SourceContext,
 ): Promise<Ref> {
-  const steps = layerSteps(image, formatReference(reference));
   const created = image.config.created ?? new Date(0).toISOString();
   const top = steps.at(-1);
   if (top === undefined) return { tag: "scratch" };

@@ -17,6 +17,11 @@ async function pinLocal(
   { locator, attrs }: SourceRequest,
   { session }: LocalSourceDeps,
 ): Promise<PinnedSource> {
+  if (/^(?:1|t|true)$/i.test(attrs["local.metadatatransfer"] ?? "")) {
+    throw new BakeError("not-supported", `local "${locator}" is asked for without the content of its files`, {
+      hint: "leave the source attribute local.metadatatransfer away: folders are read in place, nothing is transferred",
+    });
+  }
   const lent = session.localDir(locator, attrs["local.session"] ?? "");
   if (lent === undefined) {
     throw new BakeError("file-missing", `no local folder named "${locator}" was given to this build`, {

@@ -1,9 +1,10 @@
 // Goal: images are pulled layer by layer, only when something needs their files, and never trusted blindly.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { image, mkfile, rm, scratch } from "../../src/llb/mod.ts";
+import { digestOf, image, mkfile, rm, scratch, source } from "../../src/llb/mod.ts";
+import { isDigest } from "../../src/oci/digest.ts";
 import { type EngineRig, engineRig } from "../rig/engine.ts";
 import { startProxy, skipWithoutRegistry, startRegistry } from "../rig/registry.ts";
 
@@ -55,6 +56,45 @@ describe("images", { skip: skipWithoutRegistry }, () => {
     await rig.reopen();
     await rig.files(state);
     assert.deepEqual(rig.executed(), []);
+  });
+
+  test("a layer limit takes the lowest layers only", async () => {
+    await using registry = await startRegistry();
+    const digest = await publish(`${registry.host}/app:1`);
+    await using rig = await engineRig();
+    const files = await rig.files(image(`${registry.host}/app:1`, { layerLimit: 1 }));
+    assert.deepEqual(readdirSync(files).sort(), ["a", "b"]);
+    assert.equal(pulledBlobs(rig), 1);
+    assert.deepEqual(readdirSync(await rig.files(image(`${registry.host}/app@${digest}`))).sort(), [
+      "a",
+      "c",
+    ]);
+    await assert.rejects(
+      rig.files(image(`${registry.host}/app:1`, { layerLimit: 3 })),
+      /has 2 layers, fewer than the limit of 3/,
+    );
+    const nonsense = source({
+      identifier: `docker-image://${registry.host}/app:1`,
+      attrs: { "image.layerlimit": "0" },
+      caps: [],
+    });
+    await assert.rejects(rig.files(nonsense), /"0" is no value/);
+  });
+
+  test("a tag that is not what its checksum says is refused", async () => {
+    await using registry = await startRegistry();
+    const digest = await publish(`${registry.host}/app:1`);
+    assert.ok(isDigest(digest));
+    await using rig = await engineRig();
+    assert.equal(
+      readFileSync(join(await rig.files(image(`${registry.host}/app:1`, { checksum: digest })), "a"), "utf8"),
+      "one",
+    );
+    const other = image(`${registry.host}/app:1`, { checksum: digestOf("other") });
+    await assert.rejects(rig.files(other), {
+      code: "content-corrupt",
+      message: /does not have the checksum/,
+    });
   });
 
   test("a tag that moved is noticed", async () => {

@@ -32,6 +32,15 @@ test("the files of the image become the base of further steps", async () => {
   assert.equal(readFileSync(join(files, "a"), "utf8"), "from the layout");
 });
 
+test("a layer limit that the image does not have is refused", async () => {
+  await using rig = await engineRig();
+  const { digest } = await layout(rig);
+  const of = (layerLimit: number): State =>
+    ociLayout(`example.com/app@${digest}`, { sessionId: "s", storeId: "store", layerLimit });
+  assert.deepEqual(readdirSync(await rig.files(of(1))), ["a"]);
+  await assert.rejects(rig.files(of(2)), /has 1 layers, fewer than the limit of 2/);
+});
+
 test("a blob with other content is refused", async () => {
   await using writer = await engineRig();
   const { digest, folder } = await layout(writer);
