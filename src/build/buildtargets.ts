@@ -3,7 +3,7 @@ import type { CallReport, Engine, SolveReport } from "../engine/engine.ts";
 import type { Emit } from "../progress/event.ts";
 import type { Session } from "../session/session.ts";
 import type { BuildPlan } from "./requests.ts";
-import { createSecrets } from "./secrets.ts";
+import { createLent } from "./lent.ts";
 
 export interface BuildContext {
   readonly engine: Engine;
@@ -51,7 +51,7 @@ export function sessionFromPlan(
   return {
     localDir: plan.locals.localDir,
     localFiles: plan.locals.localFiles,
-    secret: createSecrets(plan.secrets, env),
+    ...createLent(plan.lendings, env),
     credentials,
     environment: env,
   };

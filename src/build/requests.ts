@@ -14,7 +14,8 @@ import { createLocalDirs, type LocalDirs, sessionIdOf } from "./localdirs.ts";
 import { frontendOptions, platformsOf } from "./options.ts";
 import { findLayoutImage } from "./ocilayout.ts";
 import { checkStdout, exportsFromTarget } from "./outputs.ts";
-import type { BuildTarget, SecretSource } from "./target.ts";
+import type { Lending } from "./lent.ts";
+import type { BuildTarget } from "./target.ts";
 
 export interface BuildFacts {
   /** Directory that relative paths of the bake file start from. Absolute. */
@@ -22,6 +23,8 @@ export interface BuildFacts {
   /** The platform steps run on without emulation. */
   readonly platform: Platform;
   readonly stdoutIsTerminal: boolean;
+  /** What the user grants to all targets. */
+  readonly allow?: readonly string[];
 }
 
 export interface BuildPlan {
@@ -31,7 +34,8 @@ export interface BuildPlan {
   /** Every target as a request, for the links of calls. */
   readonly linkable: readonly SolveRequest[];
   readonly locals: LocalDirs;
-  readonly secrets: readonly SecretSource[];
+  /** Secrets and ssh agents, by target. */
+  readonly lendings: readonly Lending[];
   readonly warnings: readonly Diagnostic[];
   /** What a change of which asks for a new build: directories and single files, absolute. */
   readonly inputs: readonly WatchedInput[];
@@ -73,6 +77,7 @@ export function requestsFromTargets(targets: readonly BuildTarget[], facts: Buil
       name: target.name,
       work,
       exports: method === undefined ? exportsFromTarget(target, facts) : [],
+      entitlements: [...target.entitlements, ...(facts.allow ?? [])],
       ...(target.noCache
         ? { noCache: true }
         : target.noCacheFilter.length > 0 && { noCache: target.noCacheFilter }),
@@ -90,7 +95,7 @@ export function requestsFromTargets(targets: readonly BuildTarget[], facts: Buil
     calls,
     linkable: all,
     locals,
-    secrets: secretsOf(targets, facts.cwd),
+    lendings: targets.map(target => lendingOf(target, facts.cwd)),
     warnings: warningsOf(built),
     inputs,
   };
@@ -271,26 +276,15 @@ function withoutCwd(path: string): string {
   return path.startsWith("cwd://") ? path.slice("cwd://".length) || "." : path;
 }
 
-/** A session knows a secret by its id alone, so targets of one run must agree on what an id means. */
-function secretsOf(targets: readonly BuildTarget[], cwd: string): readonly SecretSource[] {
-  const byId = new Map<string, { readonly secret: SecretSource; readonly target: string }>();
-  for (const target of targets) {
-    for (const { src, ...rest } of target.secrets) {
-      const secret: SecretSource = { ...rest, ...(src !== undefined && { src: resolve(cwd, src) }) };
-      const known = byId.get(secret.id);
-      if (known !== undefined && (known.secret.src !== secret.src || known.secret.env !== secret.env)) {
-        throw new BakeError(
-          "not-supported",
-          `secret "${secret.id}" means different things in targets "${known.target}" and "${target.name}"`,
-          {
-            hint: "use another id in one of them, or build them one after the other",
-          },
-        );
-      }
-      byId.set(secret.id, { secret, target: target.name });
-    }
-  }
-  return [...byId.values()].map(({ secret }) => secret);
+function lendingOf({ name, secrets, ssh }: BuildTarget, cwd: string): Lending {
+  return {
+    target: name,
+    secrets: secrets.map(({ src, ...rest }) => ({
+      ...rest,
+      ...(src !== undefined && { src: resolve(cwd, src) }),
+    })),
+    ssh: ssh.map(({ id, paths }) => ({ id, paths: paths.map(path => resolve(cwd, path)) })),
+  };
 }
 
 function warningsOf(targets: readonly BuildTarget[]): readonly Diagnostic[] {

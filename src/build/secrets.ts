@@ -4,7 +4,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Session } from "../session/session.ts";
 import type { SecretSource } from "./target.ts";
 
-/** A session's secrets by id. `src` paths are absolute. */
+/** Finds secrets by id. `src` paths are absolute. */
 export function createSecrets(
   sources: readonly SecretSource[],
   env: Readonly<Record<string, string>>,

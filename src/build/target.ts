@@ -18,7 +18,7 @@ export interface BuildTarget {
   readonly platforms: readonly string[];
   readonly outputs: readonly OutputEntry[];
   readonly secrets: readonly SecretSource[];
-  readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[];
+  readonly ssh: readonly SshSource[];
   /** Values of `entitlements`, "network.host" for the network mode among them. */
   readonly entitlements: readonly string[];
   /** Folders of local caches. */
@@ -37,6 +37,12 @@ export interface BuildTarget {
 }
 
 /** A secret from a file or an environment variable; from what its id names when neither is given. */
+/** Without paths, the agent of the environment; else one socket, or private keys. */
+export interface SshSource {
+  readonly id: string;
+  readonly paths: readonly string[];
+}
+
 export interface SecretSource {
   readonly id: string;
   readonly src?: string;
@@ -95,7 +101,6 @@ function unavailable({
   cacheFrom = [],
   cacheTo = [],
   attest = [],
-  ssh = [],
   policy = [],
   args = {},
 }: ResolvedTarget): readonly string[] {
@@ -104,7 +109,6 @@ function unavailable({
     ...(cacheFrom.length > 0 ? ["cache-from"] : []),
     ...(cacheTo.length > 0 || inline ? ["cache-to"] : []),
     ...attest.flatMap(({ type, disabled }) => (disabled ? [] : [`the ${type} attestation`])),
-    ...(ssh.length > 0 ? ["ssh"] : []),
     ...(policy.some(({ disabled }) => !disabled) ? ["policy"] : []),
   ];
 }

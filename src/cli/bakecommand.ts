@@ -73,6 +73,9 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "-j, --max-parallelism <n>",
       "how many steps may run at the same time (default: the number of processors)",
     ).argParser(parseCount),
+    value("--memory <size>", "memory for all steps together, as 4GB; a step beyond it is killed"),
+    value("--cpus <n>", "processors for all steps together, as 1.5").argParser(parseCpus),
+    value("--step-timeout <time>", "stop a step that takes longer, as 90s, 10m or 1h30m"),
     onOff("--keep-going", "build the other targets to their end when one fails"),
     value("--on-error <what>", "when a command fails: shell opens one in its container, as it left it"),
     onOff("--verify-inputs", "read every file of local folders, also those whose times say they are unchanged"),
@@ -97,5 +100,12 @@ export const defineBake: DefineCommand = (command, context, done) => {
 function parseCount(text: string): number {
   const count = Number(text);
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError(`expected a whole number of at least 1.`);
+  return count;
+}
+
+function parseCpus(text: string): number {
+  const count = Number(text);
+  if (!/^\d+(?:\.\d+)?$/.test(text) || count < 0.01)
+    throw new InvalidArgumentError("expected a number of at least 0.01.");
   return count;
 }

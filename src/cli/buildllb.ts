@@ -25,6 +25,7 @@ import { takeRights } from "./rights.ts";
 interface BuildLlbFlags extends EngineFlags {
   readonly local?: readonly string[];
   readonly secret?: readonly string[];
+  readonly allow?: readonly string[];
   readonly output?: readonly string[];
   readonly platform?: string;
   readonly progress?: string;
@@ -42,6 +43,11 @@ export const defineBuildLlb: DefineCommand = (command, { environment, signal }, 
     .option(
       "--secret <secret>",
       `secret, as "id=token,src=token.txt" or "id=token,env=TOKEN"; may be repeated`,
+      collect,
+    )
+    .option(
+      "--allow <entitlement>",
+      "grant steps network.host, security.insecure or device=NAME; may be repeated",
       collect,
     )
     .option(
@@ -70,7 +76,14 @@ export const defineBuildLlb: DefineCommand = (command, { environment, signal }, 
       const renderer = await createRenderer(mode, environment.stderr, { color: environment.color });
       try {
         const reports = await engine.solve(
-          [{ name: NAME, work: { tag: "definition", definition, platform }, exports }],
+          [
+            {
+              name: NAME,
+              work: { tag: "definition", definition, platform },
+              exports,
+              entitlements: flags.allow ?? [],
+            },
+          ],
           { session, emit: renderer.emit, signal },
         );
         if (flags.metadataFile !== undefined) {

@@ -29,7 +29,7 @@ export async function runBuild(
   const mode = progressMode(flags, environment);
   const definition = await loadDefinition(names, flags, { environment, signal });
   await allowDefinition(definition, { environment, flags, mode, signal });
-  const plan = planFromDefinition(definition, environment);
+  const plan = planFromDefinition(definition, environment, flags.allow);
   const root = rootPath(flags, environment);
   return await withRights(
     { environment, rootPath: root, canTry: canBuildTwice(plan, flags), signal },
@@ -75,11 +75,16 @@ export function progressMode(
 }
 
 /** What is to be built. @throws BakeError when a target cannot be built as described */
-export function planFromDefinition({ targets }: Definition, environment: Environment): BuildPlan {
+export function planFromDefinition(
+  { targets }: Definition,
+  environment: Environment,
+  allow: readonly string[] = [],
+): BuildPlan {
   return requestsFromTargets(targets, {
     cwd: environment.cwd,
     platform: hostPlatform(environment),
     stdoutIsTerminal: isTerminal(environment.stdout),
+    allow,
   });
 }
 

@@ -3,10 +3,11 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { RunLimits } from "../executor/cgroup.ts";
 import type { EngineOptimization } from "../engine/without.ts";
 import type { StorageGoal } from "../engine/storage.ts";
 import { hostPlatform } from "./hostplatform.ts";
-import { parseSize } from "./sizes.ts";
+import { parseAge, parseSize } from "./sizes.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
 
 export interface EngineFlags {
@@ -14,6 +15,9 @@ export interface EngineFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly memory?: string;
+  readonly cpus?: number;
+  readonly stepTimeout?: string;
   readonly verifyInputs?: boolean;
   readonly failOnCacheMiss?: boolean;
   readonly cacheMaxSize?: string;
@@ -41,6 +45,8 @@ export async function createEngine(
     searchPath: environment.env["PATH"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
     keepGoing: flags.keepGoing ?? false,
+    runLimits: runLimits(flags),
+    stepTimeoutMs: flags.stepTimeout === undefined ? undefined : parseTimeout(flags.stepTimeout),
     verifyInputs: flags.verifyInputs ?? false,
     failOnCacheMiss: flags.failOnCacheMiss ?? confined,
     confined,
@@ -92,6 +98,28 @@ function maxCacheBytes(
   if (cacheMaxSize !== undefined) return parseSize(cacheMaxSize, "--cache-max-size");
   const wanted = env["LLBAKE_CACHE_MAX_SIZE"];
   return wanted ? parseSize(wanted, "LLBAKE_CACHE_MAX_SIZE") : undefined;
+}
+
+/** Less than a shell needs to start is a slip, such as a missing unit. */
+const MIN_MEMORY_BYTES = 1024 * 1024;
+
+/** @throws BakeError "usage" */
+function runLimits({ memory, cpus }: EngineFlags): RunLimits {
+  const memoryBytes = memory === undefined ? undefined : parseSize(memory, "--memory");
+  if (memoryBytes !== undefined && memoryBytes < MIN_MEMORY_BYTES)
+    throw new BakeError("usage", `--memory=${memory ?? ""} is too little for any step`, {
+      hint: "write a number with a unit, such as 500MB or 4GB",
+    });
+  return { memoryBytes, cpus };
+}
+
+/** @throws BakeError "usage" */
+function parseTimeout(text: string): number {
+  const timeoutMs = parseAge(text, "--step-timeout");
+  if (timeoutMs > 0) return timeoutMs;
+  throw new BakeError("usage", "--step-timeout must be longer than nothing", {
+    hint: "leave it out to give steps any time",
+  });
 }
 
 /** The state directory of a run, absolute. */

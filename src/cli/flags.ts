@@ -29,6 +29,9 @@ export interface BakeFlags {
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
+  readonly memory?: string;
+  readonly cpus?: number;
+  readonly stepTimeout?: string;
   readonly onError?: string;
   readonly cacheMaxSize?: string;
   readonly verifyInputs?: boolean;

@@ -41,6 +41,7 @@ import type {
 } from "./engine.ts";
 import { watchEmulation } from "./emulated.ts";
 import { type ExportJob, exportAll } from "./exports.ts";
+import { expectEntitled } from "./entitlements.ts";
 import { rangeOfVertex, solverEdges } from "./graph.ts";
 import { createFrontendHost } from "./host.ts";
 import { lowerRequests } from "./lower.ts";
@@ -60,7 +61,7 @@ export interface EmbeddedOptions {
   /** The ways to emulate other platforms that may be taken. Default: all. */
   readonly emulationWays?: WorkerOptions["emulationWays"];
   /** Memory and processors for all steps together. Default: as many as there are. */
-  readonly limits?: WorkerOptions["limits"];
+  readonly runLimits?: WorkerOptions["runLimits"];
   /** How long a step may take, in milliseconds. Default: any time. */
   readonly stepTimeoutMs?: WorkerOptions["stepTimeoutMs"];
   /** Where devices are described. Default: where BuildKit looks. */
@@ -201,7 +202,9 @@ function createRun(
     },
   };
 
+  const granted = new Map<string, readonly string[]>();
   const solveGraph = async (graph: Graph): Promise<readonly Outcome<Ref>[]> => {
+    expectEntitled(graph, granted);
     for (const { digest, op, targets: wanting } of graph.vertices.values()) {
       targets.set(digest, wanting);
       caches.set(digest, cachesOf(op));
@@ -274,10 +277,14 @@ function createRun(
       await history.write(definition, { target: name, endedAt, succeeded, steps: kept, caches: used });
     }
   };
+  const grant = (requests: readonly SolveRequest[]): void => {
+    for (const { name, entitlements = [] } of requests) granted.set(name, entitlements);
+  };
 
   return {
     host,
     async plan(requests) {
+      grant(requests);
       const lowered = await lowerRequests(requests, host, signal);
       ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
       await readEarlier(requests);
@@ -289,6 +296,7 @@ function createRun(
       return stepsByTarget(requests);
     },
     async open(requests, name, place) {
+      grant(requests);
       const all = await lowerRequests(requests, host, signal);
       ignoreFiles.push(...all.flatMap(request => request.ignoreFiles));
       const lowered = all.find(request => request.name === name);
@@ -315,6 +323,7 @@ function createRun(
     async solve(requests) {
       // A slip in an output must not show only when everything is built.
       for (const { exports } of requests) for (const { type } of exports) expectExporterKind(type);
+      grant(requests);
       const lowered = await lowerRequests(requests, host, signal);
       ignoreFiles.push(...lowered.flatMap(request => request.ignoreFiles));
       for (const { name, warnings } of lowered)

@@ -16,6 +16,8 @@ export interface SolveRequest {
   readonly name: string;
   readonly work: SolveWork;
   readonly exports: readonly ExportRequest[];
+  /** What its steps may do beyond the default: `network.host`, `security.insecure`, `device=NAME`. */
+  readonly entitlements?: readonly string[];
   /** Every vertex of this build executes, whatever the cache has; or only stages of these names. */
   readonly noCache?: boolean | readonly string[];
 }

@@ -64,8 +64,13 @@ export function boundExec(
   return { ...factsOf(vertex, graph, deps), op, ...(resources && { resources }) };
 }
 
-function bind(vertex: GraphVertex, graph: Graph, deps: OpDeps): Op<Ref> {
-  const { op } = vertex;
+function bind(vertex: GraphVertex, graph: Graph, shared: OpDeps): Op<Ref> {
+  const { op, targets } = vertex;
+  const { session } = shared;
+  // Ids of secrets are those of the targets that want the step. Registries know sessions by identity.
+  const isImage = op.kind === "source" && sourceScheme(op.spec.identifier) === "docker-image";
+  const lent = isImage ? undefined : session.forTargets?.(targets);
+  const deps = lent === undefined ? shared : { ...shared, session: { ...session, ...lent } };
   const facts = factsOf(vertex, graph, deps);
   switch (op.kind) {
     case "source":

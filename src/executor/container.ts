@@ -20,7 +20,8 @@ import { resolveInRoot } from "../layer/rootpath.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
 import { emulatedCommand } from "./emulatedcommand.ts";
 import { createEmulation, type EmulationWay } from "./emulation.ts";
-import type { Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
+import { limitCgroup, oomKills, type RunLimits } from "./cgroup.ts";
+import type { CommandEnd, Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
 import { execComplaint, startFailure } from "./failure.ts";
 import { isFor } from "./emulators.ts";
 import { findProgram } from "./program.ts";
@@ -38,6 +39,8 @@ export interface ExecutorOptions {
   readonly runtime?: string | undefined;
   /** Where to look for runtimes given by name, as in PATH. Default: the usual folders of programs. */
   readonly searchPath?: string | undefined;
+  /** For all commands together. */
+  readonly limits?: RunLimits | undefined;
   /** Ways to give steps a network of their own, best first. Default: all there are. */
   readonly networkRungs?: readonly NetworkRung[] | undefined;
   /** What commands run on without emulation. Default: the platform of this process. */
@@ -55,6 +58,9 @@ const GIVE_UP_MS = 5_000;
 /** Output may come in this long after the runtime ended; then something outside the container holds the pipe. */
 const DRAIN_MS = 1_000;
 
+/** The exit code of what SIGKILL ended. */
+const KILLED = 137;
+
 /** Standard error up to this length is looked at for what a runtime says there. */
 const COMPLAINT_LENGTH = 1024;
 
@@ -70,6 +76,11 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   if (runtime.hasCgroups) {
     await sweepOrphanCgroups();
     owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
+  }
+  const limits = options.limits ?? {};
+  if (limits.memoryBytes !== undefined || limits.cpus !== undefined) {
+    if (!runtime.hasCgroups) throw cannotLimit(runtime, "--memory and --cpus");
+    limitCgroup(ownerCgroup(owner.name), limits);
   }
   const native = options.platform ?? platformFromNode(process.platform, process.arch);
   const emulationOf = createEmulation({
@@ -98,7 +109,8 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
         return { emulation: { way: "native" }, isForeign };
       }
     },
-    run: (command, rootSpec, runOptions) => run({ runtime, owner, networks }, command, rootSpec, runOptions),
+    run: (command, rootSpec, runOptions) =>
+      run({ runtime, owner, networks, limits }, command, rootSpec, runOptions),
   };
 }
 
@@ -106,30 +118,31 @@ interface Machine {
   readonly runtime: Runtime;
   readonly owner: Owner;
   readonly networks: Networks;
+  readonly limits: RunLimits;
+}
+
+function cannotLimit({ label }: Runtime, what: string): BakeError {
+  return new BakeError("not-supported", `${label} cannot limit the resources of steps on this machine`, {
+    hint: `it has no cgroups to use: leave out ${what}, or try another runtime with --oci-runtime`,
+  });
 }
 
 async function run(
-  { runtime, owner, networks }: Machine,
+  { runtime, owner, networks, limits }: Machine,
   asked: ProcessSpec,
   askedRoot: RootSpec,
   options: RunOptions,
-): Promise<{ readonly exitCode: number }> {
+): Promise<CommandEnd> {
   options.signal.throwIfAborted();
   const { command, root } = emulatedCommand(asked, askedRoot);
-  if (command.resources !== undefined && !runtime.hasCgroups)
-    throw new BakeError(
-      "not-supported",
-      `${runtime.label} cannot limit the resources of steps on this machine`,
-      {
-        hint: "it has no cgroups to use: leave out `resources`, or try another runtime with --oci-runtime",
-      },
-    );
+  if (command.resources !== undefined && !runtime.hasCgroups) throw cannotLimit(runtime, "`resources`");
   const user = await resolveUser(root.path, command.user);
   const network = await networks.take(command.network, options);
   const bundle = owner.newPath("bundles");
   const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
-  const cgroup = join(ownerCgroup(owner.name), id);
-  const stubs = findMountStubs(root.path, mountDestinations(root));
+  const cgroup = join(parentCgroup(command.cgroupParent), ownerCgroup(owner.name), id);
+  const stubs = findMountStubs(root.path, mountDestinations(root, command.edits));
+  const killedBefore = oomKills();
   try {
     const cgroupsPath = runtime.hasCgroups ? `/${cgroup}` : undefined;
     writeBundle(bundle, { command, root, user, cgroupsPath, network }, options);
@@ -165,14 +178,28 @@ async function run(
     if (end.exitCode === undefined) {
       throw new BakeError("runtime-failed", `${runtime.label} was killed by ${end.killedBy ?? "a signal"}`);
     }
-    return { exitCode: end.exitCode };
+    if (end.exitCode === 0 || oomKills() === killedBefore) return { exitCode: end.exitCode };
+    const limitBytes = command.resources?.memory ?? limits.memoryBytes;
+    // Without a limit it may as well have been another process of the machine, unless this one was killed.
+    const isOurs = limitBytes !== undefined || end.exitCode === KILLED;
+    return { exitCode: end.exitCode, ...(isOurs && { outOfMemory: { limitBytes } }) };
   } finally {
     await cleanUp(runtime, owner, id, cgroup);
+    if (command.cgroupParent !== undefined && runtime.hasCgroups) await removeCgroups(dirname(cgroup));
     stubs.remove();
     rmSync(bundle, { recursive: true, force: true });
     // Privileged commands can set up the network as they like.
     await network.release(!command.insecure);
   }
+}
+
+/** A cgroup below the top, of the target's choosing. */
+function parentCgroup(parent = ""): string {
+  if (parent.includes(":") || parent.split("/").includes(".."))
+    throw new BakeError("not-supported", `the cgroup parent "${parent}" is not a path of a cgroup`, {
+      hint: "give a path such as /builds; slices of systemd are not supported",
+    });
+  return parent;
 }
 
 interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsPath"> {

@@ -16,13 +16,19 @@ export interface Executor {
    * Runs until the command ends and returns its exit code; kills the whole container when the signal aborts.
    * @throws BakeError "runtime-failed" when the container could not be started
    */
-  run(process: ProcessSpec, root: RootSpec, options: RunOptions): Promise<{ readonly exitCode: number }>;
+  run(process: ProcessSpec, root: RootSpec, options: RunOptions): Promise<CommandEnd>;
 }
 
 export interface StepEmulation {
   readonly emulation: Emulation;
   /** The command's program is for another processor; builds may run programs of this machine's for any platform. */
   readonly isForeign: boolean;
+}
+
+export interface CommandEnd {
+  readonly exitCode: number;
+  /** The kernel killed a process of it for want of memory; the limit is that of the command or of all together. */
+  readonly outOfMemory?: { readonly limitBytes: number | undefined };
 }
 
 export interface ProcessSpec extends Command {
@@ -38,6 +44,8 @@ export interface ProcessSpec extends Command {
   readonly insecure: boolean;
   /** Default: the processor runs the command. */
   readonly emulation?: Emulation;
+  /** The cgroup below which that of the command is made; default: the top. */
+  readonly cgroupParent?: string;
   /** Devices and what belongs to them. */
   readonly edits?: ContainerEdits;
 }

@@ -77,7 +77,10 @@ export function createNetworks({ owner, tools, rungs = networkRungs }: NetworksO
   };
   const choose = async (signal: AbortSignal): Promise<NetworkRung | undefined> => {
     problems.length = 0;
-    if (!registered) owner.onDispose(async () => void (await Promise.all([...open].map(close))));
+    if (!registered)
+      owner.onDispose(async () => {
+        await Promise.all([...open].map(close));
+      });
     registered = true;
     for (const rung of rungs) {
       const problem = rung.problem(tools);

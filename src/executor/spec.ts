@@ -216,9 +216,15 @@ function deviceRule({ type, major, minor, access }: DeviceNode): object {
 }
 
 /** Where a container with this root has mounts. */
-export function mountDestinations(root: RootSpec): readonly string[] {
+export function mountDestinations(root: RootSpec, edits: ContainerEdits = noEdits): readonly string[] {
   const system = systemMounts.map(mount => mount.destination);
-  return [...system, "/etc/hosts", "/etc/resolv.conf", ...root.mounts.map(mount => mount.dest)];
+  return [
+    ...system,
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    ...root.mounts.map(mount => mount.dest),
+    ...edits.mounts.map(mount => mount.destination),
+  ];
 }
 
 function mergeMounts(

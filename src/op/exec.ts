@@ -3,15 +3,17 @@
 import path from "node:path";
 import { fullDiskHint, isNearlyFull } from "../content/fulldisk.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import type { ContainerEdits } from "../executor/devices.ts";
 import type { Executor, ProcessSpec } from "../executor/executor.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
-import type { ExecMeta, Mount } from "../llb/op/exec.ts";
+import type { ExecMeta, ExecOp, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import type { KeptStep } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
+import type { Worker } from "../worker/worker.ts";
 import { openMounts, type OpenMounts } from "./execmounts.ts";
 import { createHeld, type Held } from "./held.ts";
 import { createKeptStep } from "./keptstep.ts";
@@ -43,9 +45,21 @@ export const execBinding: OpBinding<"exec"> = {
     const text = shownCommand(command.args);
     const output = openStepOutput({ digest, command: text, secrets: mounts.secrets }, worker, context);
     let log: string | undefined;
-    const { exitCode } = await executor
-      .run(command, mounts.root, { signal: context.signal, onOutput: output.take })
-      .finally(() => (log = output.end()));
+    const limit = createTimeLimit(worker.stepTimeoutMs, context.signal);
+    const { exitCode, outOfMemory } = await executor
+      .run(command, mounts.root, {
+        signal: limit.signal,
+        onOutput: output.take,
+        onNote: ({ message, hint }) =>
+          context.emit({
+            type: "warning",
+            diagnostic: { severity: "warning", code: "not-supported", message, hint },
+          }),
+      })
+      .finally(() => (log = output.end()))
+      .catch((error: unknown) => {
+        throw limit.isOver() ? tookTooLong(command.args, worker.stepTimeoutMs ?? 0, log) : error;
+      });
     const { validExitCodes } = op.spec.meta ?? { validExitCodes: [] };
     const valid = validExitCodes.length === 0 ? [0] : validExitCodes;
     if (valid.includes(exitCode)) return await mounts.commit();
@@ -53,11 +67,13 @@ export const execBinding: OpBinding<"exec"> = {
       const kept = createKeptStep(executor, command, { text, root: mounts.root, held: held.pass() });
       if (!session.keepFailed(kept)) await kept[Symbol.asyncDispose]();
     }
-    throw commandFailed(command.args, exitCode, [
-      // Before what it wrote is removed.
-      ...(isNearlyFull(worker.root.path) ? [fullDiskHint(worker.root.path)] : []),
-      ...(log === undefined ? [] : [`all of its output is in ${log}`]),
-    ]);
+    throw outOfMemory === undefined
+      ? commandFailed(command.args, exitCode, [
+          // Before what it wrote is removed.
+          ...(isNearlyFull(worker.root.path) ? [fullDiskHint(worker.root.path)] : []),
+          ...(log === undefined ? [] : [`all of its output is in ${log}`]),
+        ])
+      : ranOutOfMemory(command.args, outOfMemory.limitBytes, log);
   },
 };
 
@@ -85,18 +101,6 @@ async function prepare(
   const { worker } = deps;
   const { meta } = op.spec;
   if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
-  if (op.spec.security === "insecure") {
-    throw new BakeError("not-supported", "privileged steps (security=insecure) are not available yet", {
-      hint: "remove RUN --security=insecure",
-    });
-  }
-  const needed = op.spec.cdiDevices.find(device => !device.optional);
-  if (needed !== undefined)
-    throw new BakeError(
-      "not-supported",
-      `the device "${needed.name}" is not there: CDI devices in steps are not available yet`,
-      { hint: 'leave out "required" from RUN --device if the step can do without' },
-    );
   const executor = await worker.executor();
   const mounts = await openMounts(digest, op.spec, inputs, held, deps, context);
   const program = {
@@ -114,10 +118,17 @@ async function prepare(
     ulimits: meta.ulimits,
     ...(resources && { resources }),
     network: op.spec.network === "sandbox" ? "default" : op.spec.network,
-    insecure: false,
+    insecure: op.spec.security === "insecure",
+    ...(meta.cgroupParent !== "" && { cgroupParent: meta.cgroupParent }),
+    ...(op.spec.cdiDevices.length > 0 && { edits: await openDevices(op.spec, worker) }),
     emulation,
   };
   return { executor, command, mounts };
+}
+
+async function openDevices({ cdiDevices }: ExecOp, { deviceFolders }: Worker): Promise<ContainerEdits> {
+  const { findDevices } = await import("../executor/devicespecs.ts");
+  return await findDevices(cdiDevices, deviceFolders);
 }
 
 const PROXY_VARIABLES = [
@@ -195,6 +206,66 @@ function contentDecides({ dest, output, readonly, selector, contentCache }: Moun
     );
   if (contentCache !== "default") return contentCache === "on";
   return safe && dest !== "/";
+}
+
+interface TimeLimit {
+  /** Aborts with `outer`, or when the time is over. */
+  readonly signal: AbortSignal;
+  /** Whether it was the time. */
+  isOver(): boolean;
+}
+
+function createTimeLimit(timeoutMs: number | undefined, outer: AbortSignal): TimeLimit {
+  if (timeoutMs === undefined) return { signal: outer, isOver: () => false };
+  const over = AbortSignal.timeout(timeoutMs);
+  return { signal: AbortSignal.any([outer, over]), isOver: () => over.aborted && !outer.aborted };
+}
+
+function tookTooLong(args: readonly string[], timeoutMs: number, log: string | undefined): BakeError {
+  const said = log === undefined ? "" : `; its output up to then is in ${log}`;
+  return new BakeError(
+    "step-failed",
+    `command was stopped: it took longer than ${formatDuration(timeoutMs)}: ${shownCommand(args)}`,
+    { hint: `--step-timeout gives steps more time; a command that waits for input gets none${said}` },
+  );
+}
+
+function formatDuration(ms: number): string {
+  const [hours, minutes, seconds] = [
+    Math.floor(ms / 3_600_000),
+    Math.floor(ms / 60_000) % 60,
+    (ms / 1000) % 60,
+  ];
+  const parts = [
+    hours > 0 ? `${hours}h` : "",
+    minutes > 0 ? `${minutes}m` : "",
+    seconds > 0 ? `${seconds}s` : "",
+  ];
+  return parts.join("");
+}
+
+function ranOutOfMemory(
+  args: readonly string[],
+  limitBytes: number | undefined,
+  log: string | undefined,
+): BakeError {
+  const limit = limitBytes === undefined ? "" : ` (limit ${formatBytes(limitBytes)})`;
+  const remedy =
+    limitBytes === undefined
+      ? "this machine has too little: run fewer steps at a time (--max-parallelism), or fewer jobs within the step"
+      : "raise the limit (`resources` of the target, or --memory), or run fewer jobs within the step";
+  const said = log === undefined ? "" : `; all of its output is in ${log}`;
+  return new BakeError("step-failed", `command was killed: out of memory${limit}: ${shownCommand(args)}`, {
+    hint: `${remedy}${said}`,
+  });
+}
+
+/** The largest unit that leaves a whole number, as people write limits. */
+function formatBytes(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB"];
+  let [value, unit] = [bytes, 0];
+  while (value % 1024 === 0 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${value} ${units[unit] ?? ""}`;
 }
 
 function commandFailed(args: readonly string[], exitCode: number, said: readonly string[]): BakeError {

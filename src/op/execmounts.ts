@@ -105,10 +105,7 @@ async function openMount(
     case "secret":
       return openSecret(mount, secrets, held, deps);
     case "ssh":
-      if (mount.ssh?.optional) return undefined;
-      throw new BakeError("not-supported", "ssh agents in steps are not available yet", {
-        hint: "remove RUN --mount=type=ssh, or make it optional",
-      });
+      return openSsh(mount, held, deps);
   }
 }
 
@@ -234,6 +231,28 @@ async function openSecret(
   await chmod(file, secret.mode & 0o777);
   await chown(file, secret.uid, secret.gid);
   return { type: "bind", source: file, dest, readonly: true };
+}
+
+/** A socket behind which an agent of the user answers. */
+async function openSsh(
+  { ssh, dest }: Mount,
+  held: Held,
+  { worker, session }: OpDeps,
+): Promise<ContainerMount | undefined> {
+  if (ssh === undefined) throw new BakeError("llb-invalid", `the ssh mount at "${dest}" names no agent`);
+  const agent = await session.ssh?.(ssh.id);
+  if (agent === undefined) {
+    if (ssh.optional) return undefined;
+    throw new BakeError("file-missing", `a step needs the ssh agent "${ssh.id}", which was not given`, {
+      hint: `add ssh = ["${ssh.id}"] to the target for the agent of SSH_AUTH_SOCK, or ["${ssh.id}=KEYFILE"] for a key`,
+    });
+  }
+  const { listenAgent } = await import("../session/sshsocket.ts");
+  const directory = held.add(await worker.memoryDirectory());
+  const socket = held.add(await listenAgent(directory.path, agent));
+  await chmod(socket.path, ssh.mode & 0o777);
+  await chown(socket.path, ssh.uid, ssh.gid);
+  return { type: "bind", source: socket.path, dest, readonly: false };
 }
 
 async function secretVariables(

@@ -1,6 +1,7 @@
 // What the user who runs a build lends to it: directories, secrets, credentials. Nothing here is stored or keyed.
 import type { Range } from "../diagnostic/source.ts";
 import type { Credentials } from "../registry/auth.ts";
+import type { OpenSshAgent } from "./sshagent.ts";
 
 export interface Session {
   /** The directory behind a local source, or undefined when none was lent under that name. Absolute path. */
@@ -11,6 +12,10 @@ export interface Session {
   excludedAt?(name: string, sessionId: string, patterns: readonly string[]): readonly Range[] | undefined;
   /** The bytes of a secret, or undefined when it was not given. */
   secret(id: string): Promise<Uint8Array | undefined>;
+  /** The ssh agent lent under an id, or undefined when none was. */
+  ssh?(id: string): Promise<OpenSshAgent | undefined>;
+  /** What is lent to these targets alone: ids of secrets and agents may mean something else to others. */
+  forTargets?(targets: readonly string[]): Pick<Session, "secret" | "ssh">;
   /** Credentials for a registry host, or undefined for anonymous access. Asked again after a refusal. */
   credentials(host: string): Promise<Credentials | undefined>;
   /** Variables of the user's environment, for programs that fetch in the user's name (git, ssh): PATH, HOME, agents, proxies. */
@@ -36,4 +41,4 @@ export interface KeptStep extends AsyncDisposable {
   ): Promise<{ readonly exitCode: number }>;
 }
 
-export type { Credentials };
+export type { Credentials, OpenSshAgent };

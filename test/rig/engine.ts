@@ -78,6 +78,7 @@ export async function engineRig(options: Partial<EmbeddedOptions> = {}): Promise
           name: "app",
           work: { tag: "definition", definition, platform, ...(config && { config }) },
           exports,
+          entitlements: ["network.host", "security.insecure", "device"],
         },
       ],
       { session, emit: event => events.push(event), signal: new AbortController().signal },
