@@ -99,6 +99,8 @@ function factsOf({ digest, op, inputs }: GraphVertex, graph: Graph, { worker }: 
 
 /** The op on the ledger. */
 function charged(op: Op<Ref>, { ledger }: Worker["owner"]): Op<Ref> {
+  // What only reads in place takes no room.
+  if (op.pool === "free") return op;
   return {
     ...op,
     exec: async (inputs, context) => {
