@@ -15,6 +15,8 @@ import {
   target,
   tempProject,
 } from "../rig/bake.ts";
+import { openStateRoot } from "../../src/content/root.ts";
+import { sweepDeadOwners } from "../../src/content/sweep.ts";
 import { skipWithoutContainers } from "../rig/engine.ts";
 import { remains } from "./remains.ts";
 
@@ -40,10 +42,20 @@ COPY --from=base /twice /
   );
 }
 
+/** A held step outlives a test that failed, unless its owner is swept. */
+function sweptAtEnd({ root }: Project): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      await sweepDeadOwners(await openStateRoot(root));
+    },
+  };
+}
+
 function heldFolder({ root }: Project): string {
-  const [only, ...others] = readdirSync(join(root, "cache-mounts"));
+  const folders = readdirSync(join(root, "cache-mounts"), { withFileTypes: true });
+  const [only, ...others] = folders.filter(entry => entry.isDirectory());
   assert.ok(only !== undefined && others.length === 0, "one cache mount");
-  return join(root, "cache-mounts", only);
+  return join(root, "cache-mounts", only.name);
 }
 
 /** Lets the step that runs now go on. */
@@ -75,6 +87,7 @@ async function startTwo(
 
 test("a step that another process runs is waited for, and its result used", { skip }, async () => {
   using project = tempProject();
+  await using _swept = sweptAtEnd(project);
   writeHeld(project);
   const [first, second] = await startTwo(project);
   await using _first = first;
@@ -95,6 +108,7 @@ test("a step that another process runs is waited for, and its result used", { sk
 for (const end of ["SIGKILL", "SIGINT", "failure"] as const) {
   test(`the first process ends by ${end}: the second takes over and finishes`, { skip }, async () => {
     using project = tempProject();
+    await using _swept = sweptAtEnd(project);
     writeHeld(project);
     const [first, second] = await startTwo(project);
     await using _first = first;
@@ -120,6 +134,7 @@ for (const end of ["SIGKILL", "SIGINT", "failure"] as const) {
 
 test("who waits for another process can be interrupted", { skip }, async () => {
   using project = tempProject();
+  await using _swept = sweptAtEnd(project);
   writeHeld(project);
   const [first, second] = await startTwo(project);
   await using _first = first;
@@ -133,6 +148,7 @@ test("who waits for another process can be interrupted", { skip }, async () => {
 
 test("who waits holds no slot: what nobody else runs goes on", { skip }, async () => {
   using project = tempProject();
+  await using _swept = sweptAtEnd(project);
   writeHeld(project);
   project.write(
     "bake.hcl",
@@ -168,6 +184,7 @@ test(
   { skip },
   async () => {
     using project = tempProject();
+    await using _swept = sweptAtEnd(project);
     writeHeld(project, "type=cache,target=/held,id=held,sharing=locked");
     await using first = startBake(["--progress=plain"], project);
     await first.saw(READY);

@@ -124,7 +124,7 @@ async function simulateRun(life: Life, run: Run): Promise<RunState> {
   assert.equal(state.claims.size, 0, "a claim outlives its run");
   if (isPeaceful(life, run)) {
     const all = processes.flatMap(one => one.executions());
-    assert.equal(new Set(all).size, all.length, "two processes executed the same");
+    assert.equal(new Set(all).size, all.length, "two processes executed the same step");
     if (all.length > 0) life.marks.add("shared by two in peace");
   }
   assert.equal(
@@ -142,7 +142,7 @@ export function dropClaim({ claims }: RunState, key: Digest): void {
   for (const wake of claim?.over ?? []) wake();
 }
 
-/** Whether nothing can make two processes execute the same: all keys are by definition, and nothing goes wrong. */
+/** Whether nothing makes two processes execute the same step: all have keys, and nothing goes wrong. */
 function isPeaceful({ swarm, without, specs }: Life, run: Run): boolean {
   const faults = [swarm.storeErrors, swarm.evictions, swarm.corrupt, run.failing.size, run.changes.length];
   return (

@@ -30,8 +30,8 @@ export interface Process {
   abort(): void;
   /** How many steps it runs now. */
   running(): number;
-  /** What it has executed: each step with what it saw of its inputs. */
-  executions(): readonly string[];
+  /** The steps that it has executed. */
+  executions(): readonly number[];
 }
 
 interface SimJob {
@@ -50,7 +50,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
   const inPool = { cpu: 0, network: 0, free: 0 };
   const finished = new Map<Spec, 1>();
   const aborted = new Set<Spec>();
-  const executions: string[] = [];
+  const executions: number[] = [];
   const events: ProgressEvent[] = [];
   const digests = createDigests(facts);
   const specOf = new Map(specs.map(spec => [digests(spec) as string, spec]));
@@ -159,7 +159,7 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
           finished.set(spec, 1);
           if (run.forced.has(spec)) bump(facts.epoch, executionOf(facts, spec, seen));
           life.executed++;
-          executions.push(executionOf(facts, spec, seen));
+          executions.push(spec.id);
           if (spec.volatile) return Array.from({ length: spec.outputs }, () => give(undefined, spec));
           return Array.from({ length: spec.outputs }, (_, output) =>
             give(valueOf(facts, spec, output, seen), undefined),
