@@ -197,8 +197,8 @@ function holdsTree({ type }: Mount): boolean {
  * Whether a mount's content may stand for its definition: only where the command cannot carry unseen files of it into a
  * result. The root is never keyed by content: hashing it would cost more than it saves.
  */
-function contentDecides({ dest, output, readonly, selector, contentCache }: Mount): boolean {
-  const safe = output === SKIP_OUTPUT || readonly || path.posix.join("/", selector) === "/";
+function contentDecides({ dest, output, selector, contentCache }: Mount): boolean {
+  const safe = output === SKIP_OUTPUT || path.posix.join("/", selector) === "/";
   if (contentCache === "on" && !safe)
     throw new BakeError(
       "llb-invalid",

@@ -39,7 +39,7 @@ export async function openMounts(
   deps: OpDeps,
   context: OpContext,
 ): Promise<OpenMounts> {
-  const outputs = new Map<number, ActiveSnapshot>();
+  const outputs: MountOutputs = new Map();
   const mounts: ContainerMount[] = [];
   const secrets: Uint8Array[] = [];
   let root: Omit<RootSpec, "mounts"> | undefined;
@@ -52,22 +52,28 @@ export async function openMounts(
         readonly: mount.readonly,
       };
     else {
-      const opened = await openMount(mount, { inputs, outputs, secrets }, held, deps, context);
+      const dest = path.posix.resolve("/", spec.meta?.cwd ?? "/", mount.dest);
+      const opened = await openMount({ ...mount, dest }, { inputs, outputs, secrets }, held, deps, context);
       if (opened !== undefined) mounts.push(opened);
     }
   }
   if (root === undefined) throw new BakeError("llb-invalid", "an exec op has no root mount");
   return {
-    root: { ...root, mounts },
+    // Parents before what is mounted in them.
+    root: { ...root, mounts: mounts.sort((a, b) => (a.dest < b.dest ? -1 : a.dest > b.dest ? 1 : 0)) },
     env: await secretVariables(spec, secrets, deps),
     secrets,
     commit: async () => {
       const results: (Ref | undefined)[] = [];
-      for (const [index, active] of outputs) results[index] = { tag: "snapshot", id: await active.commit() };
+      for (const [index, output] of outputs)
+        results[index] = "tag" in output ? output : { tag: "snapshot", id: await output.commit() };
       return results;
     },
   };
 }
+
+/** What is kept of mounts: trees to be committed, or the inputs of those that a command cannot change. */
+type MountOutputs = Map<number, ActiveSnapshot | Ref>;
 
 async function openMount(
   mount: Mount,
@@ -77,7 +83,7 @@ async function openMount(
     secrets,
   }: {
     readonly inputs: readonly Ref[];
-    readonly outputs: Map<number, ActiveSnapshot>;
+    readonly outputs: MountOutputs;
     /** Takes the values of secrets that are mounted. */
     readonly secrets: Uint8Array[];
   },
@@ -94,8 +100,12 @@ async function openMount(
         dest,
         readonly,
       };
-    case "cache":
+    case "cache": {
+      // The cache itself is no result: what it began with is.
+      const begun = inputs[mount.input];
+      if (mount.output !== SKIP_OUTPUT && begun !== undefined) outputs.set(mount.output, begun);
       return { type: "bind", source: await openCache(mount, inputs, held, deps, context), dest, readonly };
+    }
     case "tmpfs":
       return {
         type: "tmpfs",
@@ -113,7 +123,7 @@ async function openMount(
 async function openBind(
   { input, selector, output, readonly, dest }: Mount,
   inputs: readonly Ref[],
-  outputs: Map<number, ActiveSnapshot>,
+  outputs: MountOutputs,
   held: Held,
   { worker }: OpDeps,
   { signal }: OpContext,
@@ -121,8 +131,10 @@ async function openBind(
   const ref: Ref = input < 0 ? { tag: "scratch" } : (inputs[input] ?? { tag: "scratch" });
   const parent = await snapshotOf(ref, worker, signal);
   let treeRoot: string;
-  if (readonly && parent !== undefined) {
+  // The runtime makes mount points in the root, also in one that the command cannot write to.
+  if (readonly && parent !== undefined && dest !== "/") {
     treeRoot = held.add(await worker.snapshots.view(parent)).root;
+    if (output !== SKIP_OUTPUT) outputs.set(output, { tag: "snapshot", id: parent });
   } else {
     const active = held.add(await worker.snapshots.prepare(parent));
     if (output !== SKIP_OUTPUT) outputs.set(output, active);

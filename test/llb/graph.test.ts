@@ -95,10 +95,6 @@ const wrongOps: readonly (readonly [string, Op])[] = [
   ["a source has no identifier", { ...sourceOp, spec: { identifier: "", attrs: {} } }],
   ["has inputs", { ...sourceOp, inputs: [sourceInput] }],
   [
-    "a merge op has fewer than two inputs",
-    { kind: "merge", inputs: [sourceInput], spec: { inputs: [{ input: 0 }] } },
-  ],
-  [
     "a merge op names input 3",
     { kind: "merge", inputs: [sourceInput], spec: { inputs: [{ input: 0 }, { input: 3 }] } },
   ],

@@ -203,13 +203,12 @@ export const checkExec: OpCheck<ExecOp> = ({ meta, mounts }, inputs) => {
   if (mounts.length === 0) fail("has no mounts");
   if (!mounts.some(({ dest, type }) => dest === "/" && type === "bind")) fail(`has no mount at "/"`);
   const outputs = new Set<number>();
-  for (const { input, output, dest, type, readonly } of mounts) {
+  for (const { input, output, dest, type } of mounts) {
     checkInput(input, inputs, `the mount at "${dest}" of an exec op`);
     if (type === "tmpfs" && input !== EMPTY_INPUT) fail(`mounts a tmpfs at "${dest}" that has an input`);
     // Secrets and ssh agents carry output 0 for want of a value; they have no result.
     if (type === "secret" || type === "ssh" || output === SKIP_OUTPUT) continue;
     if (output < 0) fail(`gives the mount at "${dest}" the output ${output}`);
-    if (readonly) fail(`gives the read-only mount at "${dest}" an output`);
     if (outputs.has(output)) fail(`gives the output ${output} to two mounts`);
     outputs.add(output);
   }

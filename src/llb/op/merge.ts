@@ -1,5 +1,4 @@
 // The merge op (pb.MergeOp): results laid over each other, later ones on top.
-import { BakeError } from "../../diagnostic/error.ts";
 import { int64, list, message, sub } from "../message.ts";
 import { checkInput, type OpCheck } from "./op.ts";
 
@@ -17,6 +16,5 @@ export const mergeInput = message<MergeInput>("MergeInput", { input: int64(1) })
 export const mergeOp = message<MergeOp>("MergeOp", { inputs: list(sub(1, () => mergeInput)) });
 
 export const checkMerge: OpCheck<MergeOp> = (spec, inputs) => {
-  if (spec.inputs.length < 2) throw new BakeError("llb-invalid", "a merge op has fewer than two inputs");
   for (const { input } of spec.inputs) checkInput(input, inputs, "a merge op");
 };
