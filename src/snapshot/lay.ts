@@ -12,7 +12,7 @@ import {
   type BigIntStats,
   symlinkSync,
 } from "node:fs";
-import type { Libc } from "../content/libc.ts";
+import { type Libc, SystemError } from "../content/libc.ts";
 import { createSlicer } from "../layer/slice.ts";
 import { loadSetTimes, type SetTimes } from "../layer/times.ts";
 import { isPortableXattr } from "../layer/xattr.ts";
@@ -128,8 +128,18 @@ class Layer {
     if ((mode & FORMAT_BITS) !== 0o120000n) chmodSync(target, Number(mode & 0o7777n));
     for (const name of libc.listXattr(`${source}/${path}`)) {
       const value = isPortableXattr(name) ? libc.getXattr(`${source}/${path}`, name) : undefined;
-      if (value !== undefined) libc.setXattr(target, name, value);
+      if (value !== undefined) setWherePossible(libc, target, name, value);
     }
+  }
+}
+
+/** Some file systems and users cannot have some attributes; a lack of space is a failure. */
+function setWherePossible(libc: Libc, path: string, name: string, value: Uint8Array): void {
+  try {
+    libc.setXattr(path, name, value);
+  } catch (thrown) {
+    if (!(thrown instanceof SystemError) || thrown.code === "ENOSPC" || thrown.code === "EDQUOT")
+      throw thrown;
   }
 }
 
