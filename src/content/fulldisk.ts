@@ -20,22 +20,28 @@ export interface FullDisk {
   readonly cause: unknown;
 }
 
+const MESSAGE = "no space left on the disk of";
+
 /** The error for a disk without space. */
 export function fullDisk({ path, isState, cause }: FullDisk): BakeError {
   const what = isState ? `state directory "${path}"` : `"${path}"`;
   const hint = isState
     ? '"bake prune" removes what is cached and not in use; or free some space, or name a state directory on another disk with --root'
     : "free some space there, or name a destination on another disk";
-  return new BakeError("disk-full", `no space left on the disk of ${what}${describe(path)}`, { hint, cause });
+  return new BakeError("disk-full", `${MESSAGE} ${what}${describe(path)}`, { hint, cause });
 }
 
-/** Names the disk in whatever failed for want of space while a state directory was used; other errors pass through. */
-export function explainFullDisk(thrown: unknown, statePath: string): unknown {
+/**
+ * Names the disk in whatever failed for want of space while a state directory was used; other errors pass through. A
+ * failure that names neither a path nor the state was one of writing to `dest`, when there is one.
+ */
+export function explainFullDisk(thrown: unknown, statePath: string, dest?: string): unknown {
   if (!isFull(thrown)) return thrown;
-  // What points at a line, or tells of several problems, was explained further in.
+  // What says so already, points at a line, or tells of several problems was explained further in.
+  if (thrown instanceof BakeError && thrown.message.startsWith(MESSAGE)) return thrown;
   if (thrown instanceof BakeError && (thrown.diagnostics.length > 1 || thrown.diagnostics[0]?.range))
     return thrown;
-  const path = pathOf(thrown);
+  const path = pathOf(thrown) ?? (isOfStore(thrown) ? undefined : dest);
   const isState = path === undefined || path === statePath || path.startsWith(`${statePath}/`);
   return fullDisk({ path: isState ? statePath : path, isState, cause: thrown });
 }
@@ -53,6 +59,13 @@ export function isNearlyFull(path: string): boolean {
 /** Why a command may have failed that was running when the state's disk had no space left. */
 export function fullDiskHint(statePath: string): string {
   return `the disk of the state directory "${statePath}" was full when the command ended: "bake prune" removes what is cached and not in use`;
+}
+
+/** Stores give the code, but not the path. */
+function isOfStore(thrown: unknown): boolean {
+  for (let at: unknown = thrown; at instanceof Error; at = at.cause)
+    if (at instanceof BakeError && at.code === "disk-full") return true;
+  return false;
 }
 
 /** The innermost path that a system call failed on; of two, the one written to. */

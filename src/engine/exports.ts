@@ -45,7 +45,7 @@ export async function exportAll(
         const step = `export:${target}:${slot}`;
         if (request.type !== "cacheonly") announce(step, target, request, options);
         const exporter = await loadExporter(request.type, deps);
-        const stagedExport = await failing(step, options, () =>
+        const stagedExport = await failing(step, request, options, () =>
           exporter.stage(request, { images }, { ...options, step }),
         );
         staged.push({ job, slot, request, step, export: stagedExport });
@@ -53,7 +53,7 @@ export async function exportAll(
     }
     const last = (type: string): number => (PUBLISHING.has(type) ? 1 : 0);
     for (const item of staged.toSorted((a, b) => last(a.request.type) - last(b.request.type))) {
-      const report = await failing(item.step, options, () => item.export.commit());
+      const report = await failing(item.step, item.request, options, () => item.export.commit());
       (reports[item.job] ?? [])[item.slot] = report;
       if (item.request.type !== "cacheonly") options.emit({ type: "done", id: item.step, at: options.now() });
     }
@@ -72,13 +72,14 @@ function announce(step: string, target: string, request: ExportRequest, { emit, 
 
 async function failing<T>(
   step: string,
+  { dest }: ExportRequest,
   { emit, now, signal, statePath }: ExportOptions,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    const error = BakeError.from(explainFullDisk(thrown, statePath));
+    const error = BakeError.from(explainFullDisk(thrown, statePath, dest));
     if (signal.aborted) emit({ type: "canceled", id: step, at: now() });
     else emit({ type: "failed", id: step, at: now(), message: error.message });
     throw error;
