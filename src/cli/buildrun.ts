@@ -18,6 +18,7 @@ import { createEngine, rootPath } from "./engine.ts";
 import { definitionName } from "./history.ts";
 import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
+import { rungNote } from "./improvement.ts";
 import { withRights } from "./rights.ts";
 
 /** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
@@ -34,10 +35,16 @@ export async function runBuild(
   return await withRights(
     { environment, rootPath: root, canTry: canBuildTwice(plan, flags), signal },
     async ({ confined, signal }) => {
+      if (!confined) noteRung(environment, mode);
       await using engine = await createEngine(flags, environment, { confined });
       return await runPlan(plan, definition, { engine, flags, environment, mode, confined, signal });
     },
   );
+}
+
+/** Tells what this user lacks. Programs that read events are told by events alone. */
+export function noteRung(environment: Environment, mode: ProgressMode): void {
+  if (mode !== "rawjson" && mode !== "quiet") environment.stderr.write(rungNote(environment) ?? "");
 }
 
 /** Whether nothing is lost when a build that could not be finished is begun again. */

@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Environment } from "./environment.ts";
 import {
+  currentRung,
   type Rung,
   settings,
   settingValue,
@@ -34,6 +35,18 @@ export function improvementOf(
     case "none":
       return obstacleToNamespaces(environment, said.single);
   }
+}
+
+/** One line about a rung that is not the best, with what leads to a better one; undefined on the best. */
+export function rungNote(environment: Environment): string | undefined {
+  const rung = currentRung(environment);
+  const improvement = improvementOf(rung, environment);
+  if (improvement === undefined) return undefined;
+  const what =
+    rung === "none"
+      ? "there are no user namespaces for this user: RUN is refused, and files have no owner but root"
+      : "this user has one id only: steps run as root alone, and files have no other owner";
+  return `note: ${what} (${improvement.problem}); fix: ${improvement.fix}\n`;
 }
 
 function obstacleToRanges(environment: Environment, said: string | undefined): Improvement {
@@ -108,9 +121,8 @@ function installCommand(name: "uidmap" | "util-linux", environment: Environment)
   return `sudo ${manager.install} ${names[name] ?? name}`;
 }
 
-/** Administration programs need not be on the PATH of ordinary users. */
 function pathOf(name: string, { env, cwd }: Environment): string | undefined {
-  return findExecutable(name, { cwd, path: `${env["PATH"] ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin` });
+  return findExecutable(name, { cwd, path: env["PATH"] ?? "" });
 }
 
 function read(path: string): string {

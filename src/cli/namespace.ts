@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "no
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { type NamespaceWay, namespaceKinds } from "../system/namespace.ts";
-import { hasCapability, type IdRange, isPrivileged, readIdMap } from "../system/privilege.ts";
+import { hasCapability, type IdRange, isPrivileged, keepsOwners, readIdMap } from "../system/privilege.ts";
 import { ENTERED_VARIABLE, type Environment } from "./environment.ts";
 import { findExecutable } from "./process.ts";
 import { formOfRun } from "./runform.ts";
@@ -22,6 +22,17 @@ export interface Trial {
 /** Whether commands that mount or run steps have to enter a namespace first. */
 export function isOutside({ machine, entered }: Environment): boolean {
   return machine.os === "linux" && entered === undefined && !isPrivileged();
+}
+
+/**
+ * Whether files can have owners, here or in the namespace that this process will take. True as long as that is not known
+ * yet: then the program is about to find out, and to start anew.
+ */
+export function willKeepOwners(environment: Environment): boolean {
+  if (environment.machine.os !== "linux") return true;
+  if (!isOutside(environment)) return keepsOwners();
+  const { kind } = remembered(environment);
+  return kind !== "single" && kind !== "none";
 }
 
 /** The rung that this process stands on now. */
@@ -47,10 +58,7 @@ export async function enterNamespace(way: NamespaceWay, { argv, home }: Environm
 
 /** The best way that works; undefined when there is none. */
 export async function findWay(environment: Environment): Promise<NamespaceWay | undefined> {
-  const file = join(cacheFolder(environment), "namespace.json");
-  const ways = waysToTry();
-  const key = JSON.stringify([ways, circumstances(environment)]);
-  const known = readRemembered(file, key);
+  const { file, key, ways, kind: known } = remembered(environment);
   if (known !== undefined) return ways.find(({ kind }) => kind === known);
   const { tryNamespace } = await import("../system/namespace.ts");
   let found: NamespaceWay | undefined;
@@ -86,7 +94,7 @@ function waysToTry(): readonly NamespaceWay[] {
 /** The user as 0, then the ids that subuid(5) and subgid(5) give it; undefined when either gives none. */
 export function subordinateIds():
   { readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] } | undefined {
-  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  const [uid, gid] = [ownId("uid"), ownId("gid")];
   const names = [String(uid), userName()];
   const rangesOf = (file: string, own: number): readonly IdRange[] | undefined => {
     const ranges: IdRange[] = [{ inside: 0, outside: own, count: 1 }];
@@ -119,13 +127,25 @@ export function subordinateRanges(
     });
 }
 
-/** The name of the user, or its number where it has none. */
+/** The name of the user, or its number where it has none; in a namespace of its own, that of before. */
 export function userName(): string {
+  const uid = ownId("uid");
   try {
-    return userInfo().username;
+    if (uid === process.geteuid?.()) return userInfo().username;
   } catch {
-    return String(process.geteuid?.());
+    // A user without an entry.
   }
+  const entry = read("/etc/passwd")
+    .split("\n")
+    .find(line => line.split(":")[2] === String(uid));
+  return entry?.split(":")[0] ?? String(uid);
+}
+
+/** The id outside of the namespace this program may have started itself in. */
+function ownId(kind: "uid" | "gid"): number {
+  const id = (kind === "uid" ? process.geteuid?.() : process.getegid?.()) ?? 0;
+  const range = readIdMap(kind).find(({ inside, count }) => id >= inside && id < inside + count);
+  return range === undefined ? id : range.outside + id - range.inside;
 }
 
 /** Settings of the kernel that can forbid user namespaces: the value that does, and one that does not. */
@@ -156,6 +176,21 @@ function circumstances({ env, cwd }: Environment): readonly unknown[] {
 /** Below the home folder, where nobody else can put something in our way. */
 function cacheFolder({ env, home }: Environment): string {
   return join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "llbake");
+}
+
+interface Remembered {
+  readonly file: string;
+  readonly key: string;
+  readonly ways: readonly NamespaceWay[];
+  /** Undefined when it is not known. */
+  readonly kind: NamespaceWay["kind"] | "none" | undefined;
+}
+
+function remembered(environment: Environment): Remembered {
+  const file = join(cacheFolder(environment), "namespace");
+  const ways = waysToTry();
+  const key = JSON.stringify([ways, circumstances(environment)]);
+  return { file, key, ways, kind: readRemembered(file, key) };
 }
 
 function readRemembered(file: string, key: string): NamespaceWay["kind"] | "none" | undefined {

@@ -10,7 +10,7 @@ import type { WatchInputs } from "../watch/inputs.ts";
 import { watch } from "../watch/watch.ts";
 import type { BakeFlags } from "./flags.ts";
 import { watchedBakeFiles } from "./bakefiles.ts";
-import { allowDefinition, planFromDefinition, progressMode, runPlan } from "./buildrun.ts";
+import { allowDefinition, noteRung, planFromDefinition, progressMode, runPlan } from "./buildrun.ts";
 import type { CommandContext } from "./command.ts";
 import { loadDefinition } from "./definition.ts";
 import { createEngine, rootPath } from "./engine.ts";
@@ -30,6 +30,7 @@ export async function runWatch(
     // Programs that read events are told by events alone.
     if (mode !== "rawjson") stderr.write(text);
   };
+  noteRung(environment, mode);
   await using engine = await createEngine(flags, environment);
   const bakeFiles = watchedBakeFiles(flags.file, environment);
   const outputs = [rootPath(flags, environment)];

@@ -7,6 +7,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { fillBallast, withBallast } from "./ballast.ts";
 import { fullDisk, isFull } from "./fulldisk.ts";
 import { whileOpen } from "./gate.ts";
+import { ONE_OWNER } from "./oneowner.ts";
 
 /** Raised when the layout changes in a way that an older llbake would misread. */
 export const LAYOUT_VERSION = 1;
@@ -99,7 +100,8 @@ async function checkOwner(base: string): Promise<void> {
 
 /** Whoever sees other entries without a version file, which is complete when it appears, is not looking at ours. */
 async function create(base: string): Promise<void> {
-  const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && name !== "lost+found");
+  const known = ["lost+found", ONE_OWNER];
+  const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && !known.includes(name));
   const version = await readVersion(base);
   if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
     throw new BakeError("state-unusable", `"${base}" is not a state directory: it has other content in it`, {

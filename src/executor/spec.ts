@@ -6,7 +6,7 @@ import { allCapabilities, type Capability, defaultCapabilities } from "./capabil
 import type { ContainerMount, ProcessSpec, ResourceLimits, RootSpec } from "./executor.ts";
 import { type ContainerEdits, type DeviceNode, insecureDevices } from "./devices.ts";
 import { seccompProfile } from "./seccomp.ts";
-import { type IdRange, isInitialNamespace, readIdMap } from "../system/privilege.ts";
+import { isInitialNamespace, isMappedId } from "../system/privilege.ts";
 
 export interface SpecInput {
   readonly command: ProcessSpec;
@@ -241,23 +241,15 @@ function mergeMounts(
   const given = [
     ...[...systemMounts, ...(cgroupsPath === undefined ? [] : [cgroupMount])]
       .map(mount => (inNamespace && mount.type === "sysfs" ? machineSys : mount))
-      .map(mount => (mount.type === "devpts" && !isMapped(TTY_GID) ? withoutGroup(mount) : mount))
+      .map(mount => (mount.type === "devpts" && !isMappedId("gid", TTY_GID) ? withoutGroup(mount) : mount))
       .map(mount => (command.insecure ? writable(mount) : mount)),
     ...etc.map(([destination, source]) => bind(source, destination, true)),
   ];
   return [...given.filter(mount => !taken.has(mount.destination)), ...own];
 }
 
-/** The group of terminals, by custom. */
+/** The group of terminals, by custom. A user namespace need not have an id for every group. */
 const TTY_GID = 5;
-
-let groups: readonly IdRange[] | undefined;
-
-/** A user namespace need not have an id for every group. */
-function isMapped(gid: number): boolean {
-  groups ??= readIdMap("gid");
-  return groups.some(({ inside, count }) => gid >= inside && gid < inside + count);
-}
 
 function withoutGroup(mount: SpecMount): SpecMount {
   return { ...mount, options: mount.options.filter(option => !option.startsWith("gid=")) };

@@ -2,6 +2,7 @@
 import { lstat, readFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
+import { isMappedId } from "../system/privilege.ts";
 
 export interface User {
   readonly uid: number;
@@ -30,9 +31,22 @@ export async function findGroup(root: string, name: string): Promise<{ readonly 
 /**
  * Resolves `user[:group]` of names or numbers; "" is root. A user without a group gets its primary group and those
  * that list it; a number that is no user's id gets group 0. A group given replaces all of these.
- * @throws BakeError "step-failed" when a name is unknown
+ * @throws BakeError "step-failed" when a name is unknown, "not-supported" when this user namespace lacks the id
  */
 export async function resolveUser(root: string, spec: string): Promise<ProcessUser> {
+  const { uid, gid, additionalGids } = await lookUpUser(root, spec);
+  const [hasUid, hasGid] = [isMappedId("uid", uid), isMappedId("gid", gid)];
+  if (!hasUid || !hasGid)
+    throw new BakeError(
+      "not-supported",
+      `cannot run as user ${uid}${hasUid ? `, group ${gid}` : ""}: the user namespace of this build has no such id`,
+      { hint: 'run "bake doctor": it tells what gives this user more ids' },
+    );
+  // Groups that nothing can belong to give no rights.
+  return { uid, gid, additionalGids: additionalGids.filter(id => isMappedId("gid", id)) };
+}
+
+async function lookUpUser(root: string, spec: string): Promise<ProcessUser> {
   const colon = spec.indexOf(":");
   const userText = colon < 0 ? spec : spec.slice(0, colon);
   const groupText = colon < 0 ? "" : spec.slice(colon + 1);

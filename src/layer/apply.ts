@@ -4,9 +4,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fchownSync,
   futimesSync,
-  lchownSync,
   linkSync,
   lutimesSync,
   mkdirSync,
@@ -27,6 +25,7 @@ import { cleanPath } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { readTar, type TarEntry, type TarHeader } from "./tar.ts";
 import { parseWhiteout } from "./whiteout.ts";
+import { givesOwners, setOwner } from "./owner.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 export interface ApplyOptions {
@@ -131,7 +130,7 @@ class Target implements Disposable {
   readonly #options: ApplyOptions;
   readonly #xattrs: Xattrs;
   readonly #makeNode: MakeNode;
-  readonly #setsOwner = process.geteuid?.() === 0;
+  readonly #setsOwner = givesOwners();
   readonly #me = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   /** Directories of the archive by their names there; an entry is valid until a path changes its kind. */
   readonly #parents = new Map<string, OpenDirectory>();
@@ -253,7 +252,7 @@ class Target implements Disposable {
         }
       }
       const { uid, gid } = this.#ownerOf(header);
-      if (this.#setsOwner) fchownSync(fd, uid, gid);
+      if (this.#setsOwner) setOwner(target, uid, gid);
       // After the owner, because changing that drops the setuid bit and capabilities.
       fchmodSync(fd, header.mode);
       this.#setXattrs(target, header);
@@ -274,7 +273,7 @@ class Target implements Disposable {
   #describeDirectory({ directory, name, path }: Entry, header: TarHeader): void {
     const target = directory.at(name);
     const { uid, gid } = this.#ownerOf(header);
-    if (this.#setsOwner) lchownSync(target, uid, gid);
+    if (this.#setsOwner) setOwner(target, uid, gid);
     chmodEntry(target, header.mode);
     this.#setXattrs(target, header);
     this.#directoryTimes.set(path, this.#timeOf(header));
@@ -282,7 +281,7 @@ class Target implements Disposable {
 
   #describe(target: string, header: TarHeader): void {
     const { uid, gid } = this.#ownerOf(header);
-    if (this.#setsOwner) lchownSync(target, uid, gid);
+    if (this.#setsOwner) setOwner(target, uid, gid);
     if (header.type !== "symlink") chmodEntry(target, header.mode);
     this.#setXattrs(target, header);
     const mtime = this.#timeOf(header);

@@ -27,6 +27,7 @@ import { loadSetTimes, type SetTimes } from "./times.ts";
 import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
+import { notesOwners, setOwner } from "./owner.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 export interface CopyOptions {
@@ -397,12 +398,14 @@ class Copier {
     const { owner, resetOwner } = this.#options;
     const uid = owner?.uid ?? (resetOwner === true ? 0 : Number(stats.uid));
     const gid = owner?.gid ?? (resetOwner === true ? 0 : Number(stats.gid));
-    const changesOwner = this.#isPrivileged && !this.#ownerFits(target, uid, gid, parent);
+    const changesOwner = this.#isPrivileged && !notesOwners() && !this.#ownerFits(target, uid, gid, parent);
     if (changesOwner) lchownSync(target, uid, gid);
     // After the owner, because changing that drops the setuid bit and capabilities.
     if (kind !== "symlink" && (changesOwner || parent === undefined)) chmodSync(target, this.#modeOf(entry));
     for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
       this.#xattrs.set(target, name, value);
+    // The note of an owner has come along, unless another one is wanted.
+    if (notesOwners() && (owner !== undefined || resetOwner === true)) setOwner(target, uid, gid);
     this.#applyTimes(entry, target);
   }
 

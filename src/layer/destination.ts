@@ -4,6 +4,7 @@
 // (Documentation/filesystems/overlayfs.rst).
 import { chmodSync, lchownSync, lstatSync, mkdirSync, type Stats } from "node:fs";
 import { errnoOf } from "./errno.ts";
+import { setOwner } from "./owner.ts";
 import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 import type { SetTimes } from "./times.ts";
 import { isPortableXattr, type Xattrs } from "./xattr.ts";
@@ -70,7 +71,7 @@ export class Destination {
       }
       this.raise(above);
       mkdirSync(at, { mode });
-      if (owner !== undefined) lchownSync(at, owner.uid, owner.gid);
+      if (owner !== undefined) setOwner(at, owner.uid, owner.gid);
       chmodSync(at, mode);
       made.push(at);
     }

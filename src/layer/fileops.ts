@@ -4,8 +4,6 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fchownSync,
-  lchownSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -18,6 +16,7 @@ import {
 import { BakeError } from "../diagnostic/error.ts";
 import { chmodEntry, type Directory, DirectoryTrail, locate, type Place } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
+import { setOwner } from "./owner.ts";
 import { cleanPath, relativeToRoot, under } from "./rootpath.ts";
 import { matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
@@ -98,7 +97,7 @@ export async function mkfileAt({
     );
     try {
       for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
-      if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
+      if (owner !== undefined) setOwner(target, owner.uid, owner.gid);
       if (isNew) fchmodSync(fd, mode & 0o777);
     } finally {
       closeSync(fd);
@@ -246,7 +245,7 @@ export function makeDirectories(
 function makeDirectory(path: string, { mode, owner }: DirectoryDetails): void {
   mkdirSync(path, { mode });
   chmodEntry(path, mode);
-  if (owner !== undefined) lchownSync(path, owner.uid, owner.gid);
+  if (owner !== undefined) setOwner(path, owner.uid, owner.gid);
 }
 
 /** Sets the times of what was made, innermost first: making a child touches its parent. */
@@ -276,6 +275,6 @@ function finish(
   timestampNs: bigint | undefined,
   setTimes: SetTimes,
 ): void {
-  if (owner !== undefined) lchownSync(path, owner.uid, owner.gid);
+  if (owner !== undefined) setOwner(path, owner.uid, owner.gid);
   if (timestampNs !== undefined) setTimes(path, timestampNs, timestampNs);
 }

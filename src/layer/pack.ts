@@ -6,6 +6,7 @@ import { compareUtf8 } from "../oci/json.ts";
 import type { Change } from "./change.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { splitDevice } from "./mknod.ts";
+import { OWNER_XATTR, ownerOf } from "./owner.ts";
 import { under } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { encodeTarHeader, type TarHeader, tarEnd, tarPadding } from "./tar.ts";
@@ -143,18 +144,19 @@ async function createWriter({ clampEpoch, owner, signal }: PackOptions): Promise
       Number(stats.mtimeNs / 1_000_000_000n) -
       (stats.mtimeNs < 0n && stats.mtimeNs % 1_000_000_000n !== 0n ? 1 : 0);
     const device = kind === "char" || kind === "block" ? splitDevice(stats.rdev) : { major: 0, minor: 0 };
+    const { uid, gid } = owner ?? ownerOf(absolute, stats);
     const header: TarHeader = {
       name: kind === "directory" ? `${name}/` : name,
       type: TAR_TYPES[kind],
       mode: kind === "symlink" ? 0o777 : Number(stats.mode & 0o7777n),
-      uid: owner?.uid ?? Number(stats.uid),
-      gid: owner?.gid ?? Number(stats.gid),
+      uid,
+      gid,
       size: kind === "file" ? Number(stats.size) : 0,
       mtime: clampEpoch === undefined ? seconds : Math.min(seconds, clampEpoch),
       linkname: kind === "symlink" ? readlinkSync(absolute) : "",
       devMajor: device.major,
       devMinor: device.minor,
-      xattrs: xattrs.read(absolute, isPortableXattr),
+      xattrs: xattrs.read(absolute, name => name !== OWNER_XATTR && isPortableXattr(name)),
     };
     if (kind === "directory" || stats.nlink < 2n) return header;
     const inode = `${stats.dev}:${stats.ino}`;

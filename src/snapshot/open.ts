@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
 import type { StateRoot } from "../content/root.ts";
+import { loadOwners } from "../layer/owner.ts";
 import { confineSnapshotter } from "./confined.ts";
 import { createNativeSnapshotter } from "./native.ts";
 import { createOverlaySnapshotter, mountVolatile, overlayOptions } from "./overlay.ts";
@@ -30,6 +31,7 @@ export async function openSnapshots(
   options: { readonly kind?: Snapshotter["kind"] | undefined; readonly confined?: boolean | undefined } = {},
 ): Promise<Snapshots> {
   const store = openSnapshotStore(root, owner);
+  await loadOwners();
   if (options.confined === true) {
     const snapshotter = confineSnapshotter(await createOverlaySnapshotter(store, owner));
     return { snapshotter, store, overlayProblem: undefined };

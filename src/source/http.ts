@@ -3,7 +3,7 @@
 // twice. With a checksum nothing is asked at all.
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { chmod, chown, utimes } from "node:fs/promises";
+import { chmod, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -11,6 +11,7 @@ import type { BlobStore } from "../content/blob.ts";
 import { withLock } from "../content/lock.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { setOwner } from "../layer/owner.ts";
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import type { Session } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -168,7 +169,7 @@ function pinHttp(source: HttpSource, known: Download | undefined, deps: HttpSour
         const path = join(active.root, filename);
         const bytes = Readable.from(deps.blobs.stream(stored, { signal }));
         await pipeline(bytes, createWriteStream(path, { flags: "wx", mode: source.mode }), { signal });
-        if (source.uid !== 0 || source.gid !== 0) await chown(path, source.uid, source.gid);
+        if (source.uid !== 0 || source.gid !== 0) setOwner(path, source.uid, source.gid);
         await chmod(path, source.mode);
         await utimes(path, lastModified ?? 0, lastModified ?? 0);
         return { tag: "snapshot", id: await active.commit({ name }) };

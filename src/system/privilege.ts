@@ -25,6 +25,15 @@ export function readIdMap(kind: "uid" | "gid"): readonly IdRange[] {
   return parseIdMap(read(`/proc/self/${kind}_map`));
 }
 
+/** Whether an id means something in this user namespace. */
+export function isMappedId(kind: "uid" | "gid", id: number): boolean {
+  const map = (ownMaps[kind] ??= readIdMap(kind));
+  return map.length === 0 || map.some(({ inside, count }) => id >= inside && id < inside + count);
+}
+
+/** They never change once a program runs. */
+const ownMaps: { uid?: readonly IdRange[]; gid?: readonly IdRange[] } = {};
+
 /** Reads the lines of a `uid_map`; malformed ones are left out. */
 export function parseIdMap(text: string): readonly IdRange[] {
   return text.split("\n").flatMap(line => {

@@ -17,6 +17,8 @@ export interface BakeOptions {
   readonly root: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** Who runs it; default is who runs the tests. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 export interface BakeOutcome {
@@ -52,13 +54,16 @@ export async function bakeOk(args: readonly string[], options: BakeOptions): Pro
 }
 
 /** Starts `bake` and lets go of it at the end of the scope, whatever happened. */
-export function startBake(args: readonly string[], { cwd, root, env, input }: BakeOptions): RunningBake {
+export function startBake(args: readonly string[], options: BakeOptions): RunningBake {
+  const { cwd, root, env, input, user } = options;
   if (!existsSync(program)) throw new Error("dist/cli.js is missing: run npm run build");
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
     // Projects take busybox from the host and write where the test says; entitlements have their own tests.
     env: { ...cleanEnvironment(), LLBAKE_ROOT: root, BUILDX_BAKE_ENTITLEMENTS_FS: "0", ...env },
     stdio: ["pipe", "pipe", "pipe"],
+    // Root gives up its groups too when it becomes another user.
+    ...(user !== undefined && process.geteuid?.() === 0 && { uid: user.uid, gid: user.gid }),
   });
   let [stdout, stderr, ended] = ["", "", false];
   const watchers = new Set<() => void>();

@@ -1,4 +1,5 @@
 // Builds directory trees from descriptions and describes trees on disk, for tests that compare trees.
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   linkSync,
@@ -29,7 +30,17 @@ export interface TempDir extends Disposable {
 /** A fresh directory, removed with everything in it at the end of the scope. */
 export function tempDir(): TempDir {
   const path = realpathSync(mkdtempSync(join(tmpdir(), "llbake-test-")));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  return { path, [Symbol.dispose]: () => removeTree(path) };
+}
+
+/** Removes a tree, including what steps gave to ids that only a user namespace has. */
+export function removeTree(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    if (isRoot) throw error;
+    execFileSync("unshare", ["--user", "--map-root-user", "--map-auto", "rm", "-rf", path]);
+  }
 }
 
 export interface Meta {
