@@ -66,6 +66,14 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "ceiling on the cache, as 5GB (default: LLBAKE_CACHE_MAX_SIZE, or a tenth of the disk, at most 20GB)",
     ),
     value(
+      "--cache-min-free <size>",
+      "keep this much of the disk free, as far as removing cached results can (default: LLBAKE_CACHE_MIN_FREE, or a twentieth of the disk, at most 2GB)",
+    ),
+    value(
+      "--cache-keep-duration <duration>",
+      "remove what was not used for this long, as 30d (default: LLBAKE_CACHE_KEEP_DURATION, or no limit)",
+    ),
+    value(
       "--oci-runtime <path>",
       "OCI runtime to use: a name on PATH or a path (default: crun, runc or youki)",
     ),

@@ -5,12 +5,12 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { RunLimits } from "../executor/cgroup.ts";
 import type { EngineOptimization } from "../engine/without.ts";
-import type { StorageGoal } from "../engine/storage.ts";
+import { type CacheLimitFlags, cacheLimits } from "./cachelimits.ts";
 import { hostPlatform } from "./hostplatform.ts";
 import { parseAge, parseSize } from "./sizes.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
 
-export interface EngineFlags {
+export interface EngineFlags extends CacheLimitFlags {
   readonly root?: string;
   readonly ociRuntime?: string;
   readonly maxParallelism?: number;
@@ -20,7 +20,6 @@ export interface EngineFlags {
   readonly stepTimeout?: string;
   readonly verifyInputs?: boolean;
   readonly failOnCacheMiss?: boolean;
-  readonly cacheMaxSize?: string;
 }
 
 /**
@@ -36,10 +35,10 @@ export async function createEngine(
   const { withCeiling } = await import("../engine/ceiling.ts");
   const root = rootPath(flags, environment);
   // A wrong size is told before anything is built.
-  const maxBytes = maxCacheBytes(flags, environment);
+  const limits = cacheLimits(flags, environment, root);
   const engine = createEmbeddedEngine({
     rootPath: root,
-    limits: () => goalFor(maxBytes, root),
+    limits,
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     searchPath: environment.env["PATH"],
@@ -56,7 +55,7 @@ export async function createEngine(
   });
   // It adds nothing, and may not remove everything.
   if (confined) return engine;
-  return withCeiling(engine, root, () => goalFor(maxBytes, root));
+  return withCeiling(engine, root, limits);
 }
 
 /** What a test wants switched off. @throws BakeError "usage" */
@@ -72,32 +71,6 @@ async function disabled(names: string): Promise<ReadonlySet<EngineOptimization>>
       );
     }),
   );
-}
-
-/** What builds keep the cache to. @throws BakeError "usage" */
-export function cacheGoal(
-  flags: Pick<EngineFlags, "cacheMaxSize">,
-  environment: Environment,
-  root: string,
-): Promise<StorageGoal> {
-  return goalFor(maxCacheBytes(flags, environment), root);
-}
-
-async function goalFor(maxBytes: number | undefined, root: string): Promise<StorageGoal> {
-  const { defaultGoal } = await import("../engine/storage.ts");
-  // The directory of the state may not be there yet, or be gone; then there is nothing to keep small.
-  const usual = await defaultGoal(root).catch(() => ({}));
-  return { ...usual, ...(maxBytes !== undefined && { maxBytes }) };
-}
-
-/** The ceiling that was asked for, in bytes. @throws BakeError "usage" */
-function maxCacheBytes(
-  { cacheMaxSize }: Pick<EngineFlags, "cacheMaxSize">,
-  { env }: Environment,
-): number | undefined {
-  if (cacheMaxSize !== undefined) return parseSize(cacheMaxSize, "--cache-max-size");
-  const wanted = env["LLBAKE_CACHE_MAX_SIZE"];
-  return wanted ? parseSize(wanted, "LLBAKE_CACHE_MAX_SIZE") : undefined;
 }
 
 /** Less than a shell needs to start is a slip, such as a missing unit. */

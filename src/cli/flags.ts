@@ -34,6 +34,8 @@ export interface BakeFlags {
   readonly stepTimeout?: string;
   readonly onError?: string;
   readonly cacheMaxSize?: string;
+  readonly cacheMinFree?: string;
+  readonly cacheKeepDuration?: string;
   readonly verifyInputs?: boolean;
   readonly failOnCacheMiss?: boolean;
 }

@@ -5,7 +5,8 @@ import type { Storage, StorageGoal } from "../engine/storage.ts";
 import type { StoredThing } from "../engine/usage.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
-import { cacheGoal, rootPath } from "./engine.ts";
+import { cacheLimits } from "./cachelimits.ts";
+import { rootPath } from "./engine.ts";
 import { takeRights } from "./rights.ts";
 import { formatSize, parseAge, parseSize } from "./sizes.ts";
 import { expectOfTargets, parseStorageFilter } from "./storagefilter.ts";
@@ -58,7 +59,7 @@ export const definePrune: DefineCommand = (command, { environment, signal }, don
       let removed: readonly StoredThing[] = [];
       if (await storageExists(root)) {
         await using storage = await openStorage(root);
-        const goal = await goalOf(request, flags.target, storage, () => cacheGoal({}, environment, root));
+        const goal = await goalOf(request, flags.target, storage, cacheLimits({}, environment, root));
         removed = await (flags.dryRun === true ? storage.plan(goal, signal) : storage.prune(goal, signal));
       }
       const bytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);

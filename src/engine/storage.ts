@@ -39,6 +39,8 @@ export interface StorageGoal extends EvictionGoal<StoredThing> {
   readonly minFreeBytes?: number | undefined;
   /** Room for this much more than what is there, in bytes. */
   readonly pledgedBytes?: number | undefined;
+  /** What was not used for this long goes whatever there is room for, in milliseconds. */
+  readonly unusedForMs?: number | undefined;
   /** This much may stay whatever else is asked for, in bytes. */
   readonly reservedBytes?: number | undefined;
   /** Also drops the history of steps, and the records themselves when nothing is left that they are of. */
@@ -76,8 +78,10 @@ export async function collectGarbage(
     const ceiling = String(goal.maxBytes ?? "none");
     const { bavail, bsize } = await statfs(root.path);
     const added = await newest([root.snapshots, join(root.blobs, "sha256")]);
+    const lookedMs = await newest([marker]);
     const isDue =
-      added >= (await newest([marker])) ||
+      added >= lookedMs ||
+      Date.now() - lookedMs > (goal.unusedForMs ?? Infinity) * STALE_LOOK_PART ||
       bavail * bsize < (goal.minFreeBytes ?? 0) ||
       (await readFile(marker, "utf8").catch(() => "")) !== ceiling;
     if (!isDue) return [];
@@ -89,6 +93,9 @@ export async function collectGarbage(
     return [];
   }
 }
+
+/** What has been stale for a tenth of its time is late to go. */
+const STALE_LOOK_PART = 1 / 10;
 
 /** Whether there is a state directory, which opening it would make. */
 export async function storageExists(rootPath: string): Promise<boolean> {
@@ -141,12 +148,20 @@ async function planPrune(
   const total = totalBytes(things);
   const { bavail, bsize } = await statfs(root.path);
   const fitting = Math.min(maxBytes, total + bavail * bsize - minFreeBytes) - pledgedBytes;
-  const { usedBeforeMs, isCandidate } = goal;
-  return planEviction(things, {
-    maxBytes: Math.max(reservedBytes, fitting),
-    usedBeforeMs,
-    isCandidate: thing => isEvictable(thing) && (isCandidate?.(thing) ?? true),
-  });
+  const { usedBeforeMs, unusedForMs } = goal;
+  const isCandidate = (thing: StoredThing): boolean =>
+    isEvictable(thing) && (goal.isCandidate?.(thing) ?? true);
+  const stale =
+    unusedForMs === undefined
+      ? []
+      : planEviction(things, {
+          maxBytes: reservedBytes,
+          usedBeforeMs: Date.now() - unusedForMs,
+          isCandidate,
+        });
+  const others = things.filter(thing => !stale.includes(thing));
+  const maxKept = Math.max(reservedBytes, fitting);
+  return [...stale, ...planEviction(others, { maxBytes: maxKept, usedBeforeMs, isCandidate })];
 }
 
 async function prune(
