@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import { collect, parseSwitch } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
+import type { WorkerKind } from "../worker/worker.ts";
 import type { BakeFlags } from "./flags.ts";
 
 export const defineBake: DefineCommand = (command, context, done) => {
@@ -78,6 +79,10 @@ export const defineBake: DefineCommand = (command, context, done) => {
       "OCI runtime to use: a name on PATH or a path (default: crun, runc or youki)",
     ),
     value(
+      "--worker <kind>",
+      "what runs steps: oci (containers) or qemu-vm, a virtual machine for each (default: oci)",
+    ).argParser(parseWorker),
+    value(
       "-j, --max-parallelism <n>",
       "how many steps may run at the same time (default: the number of processors)",
     ).argParser(parseCount),
@@ -109,6 +114,14 @@ function parseCount(text: string): number {
   const count = Number(text);
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError(`expected a whole number of at least 1.`);
   return count;
+}
+
+const WORKERS: readonly WorkerKind[] = ["oci", "qemu-vm"];
+
+function parseWorker(text: string): WorkerKind {
+  const kind = WORKERS.find(known => known === text);
+  if (kind === undefined) throw new InvalidArgumentError(`expected ${WORKERS.join(" or ")}.`);
+  return kind;
 }
 
 function parseCpus(text: string): number {

@@ -6,6 +6,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { RunLimits } from "../executor/cgroup.ts";
 import type { EngineOptimization } from "../engine/without.ts";
 import { type CacheLimitFlags, cacheLimits } from "./cachelimits.ts";
+import type { WorkerKind } from "../worker/worker.ts";
 import { hostPlatform } from "./hostplatform.ts";
 import { parseAge, parseSize } from "./sizes.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
@@ -13,6 +14,7 @@ import { defaultRoot, type Environment } from "./environment.ts";
 export interface EngineFlags extends CacheLimitFlags {
   readonly root?: string;
   readonly ociRuntime?: string;
+  readonly worker?: WorkerKind;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
   readonly memory?: string;
@@ -42,6 +44,8 @@ export async function createEngine(
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     searchPath: environment.env["PATH"],
+    worker: flags.worker,
+    vmKernel: environment.env["LLBAKE_VM_KERNEL"],
     maxParallelism: flags.maxParallelism ?? availableParallelism(),
     keepGoing: flags.keepGoing ?? false,
     runLimits: runLimits(flags),

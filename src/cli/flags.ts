@@ -1,4 +1,5 @@
 // The options of `bake [TARGET...]` as the other files of the command see them.
+import type { WorkerKind } from "../worker/worker.ts";
 
 /** The options as commander hands them over; absent ones were not given. */
 export interface BakeFlags {
@@ -27,6 +28,7 @@ export interface BakeFlags {
   readonly watch?: boolean;
   readonly root?: string;
   readonly ociRuntime?: string;
+  readonly worker?: WorkerKind;
   readonly maxParallelism?: number;
   readonly keepGoing?: boolean;
   readonly memory?: string;

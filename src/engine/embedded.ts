@@ -58,6 +58,10 @@ export interface EmbeddedOptions {
   readonly runtime?: string | undefined;
   /** Where to look for emulators and for a runtime given by name: a list of folders as in PATH. Default: the usual folders. */
   readonly searchPath?: string | undefined;
+  /** What runs steps. Default: containers on this machine's kernel. */
+  readonly worker?: WorkerOptions["worker"];
+  /** Folder with boot/vmlinuz-VERSION and lib/modules/VERSION for virtual machines. Default: the machine's root. */
+  readonly vmKernel?: string | undefined;
   /** The ways to emulate other platforms that may be taken. Default: all. */
   readonly emulationWays?: WorkerOptions["emulationWays"];
   /** Memory and processors for all steps together. Default: as many as there are. */

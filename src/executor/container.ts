@@ -50,7 +50,7 @@ export interface ExecutorOptions {
 }
 
 /** The name of the machine inside a container unless a step names one. */
-const DEFAULT_HOSTNAME = "llbake";
+export const DEFAULT_HOSTNAME = "llbake";
 
 /** How long a container may take to die after SIGKILL before its runtime is killed too, and before we stop waiting. */
 const KILL_RUNTIME_MS = 2_000;
@@ -233,7 +233,8 @@ function writeBundle(
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
 }
 
-function hostsText(hostname: string, extra: NonNullable<ProcessSpec["extraHosts"]>): string {
+/** The content of /etc/hosts. */
+export function hostsText(hostname: string, extra: NonNullable<ProcessSpec["extraHosts"]>): string {
   const lines = [
     `127.0.0.1\tlocalhost ${hostname}`,
     "::1\tlocalhost ip6-localhost ip6-loopback",
@@ -243,7 +244,7 @@ function hostsText(hostname: string, extra: NonNullable<ProcessSpec["extraHosts"
 }
 
 /** A working directory that does not exist is made for the user, unless it is below a mount. */
-function makeWorkingDirectory(cwd: string, root: RootSpec, user: ProcessUser): void {
+export function makeWorkingDirectory(cwd: string, root: RootSpec, user: ProcessUser): void {
   const path = resolveInRoot(root.path, cwd, { followLast: true });
   const inMount = mountDestinations(root).some(dest => `${cwd}/`.startsWith(`${dest.replace(/\/+$/, "")}/`));
   if (inMount) return;

@@ -55,6 +55,8 @@ export interface Worker extends AsyncDisposable {
   memoryDirectory(): Promise<{ readonly path: string } & AsyncDisposable>;
 }
 
+export type WorkerKind = "oci" | "qemu-vm";
+
 export interface WorkerOptions {
   /** The state directory; created when missing. */
   readonly rootPath: string;
@@ -63,6 +65,10 @@ export interface WorkerOptions {
   readonly runtime?: string | undefined;
   /** Where to look for emulators and for a runtime given by name: a list of folders as in PATH. Default: the usual folders. */
   readonly searchPath?: string | undefined;
+  /** What runs steps: containers on this machine's kernel, or each in a virtual machine of its own. Default: "oci". */
+  readonly worker?: WorkerKind | undefined;
+  /** Folder with boot/vmlinuz-VERSION and lib/modules/VERSION for virtual machines. Default: the machine's root. */
+  readonly vmKernel?: string | undefined;
   /** The ways to emulate other platforms that may be taken. Default: all. */
   readonly emulationWays?: readonly EmulationWay[] | undefined;
   /** How large the state directory may get; as large as its disk when absent. */
@@ -146,11 +152,19 @@ export async function openWorker(options: WorkerOptions): Promise<Worker> {
   }
 }
 
-async function openExecutor(
-  root: StateRoot,
-  owner: Owner,
-  { platform, runtime, searchPath, emulationWays, runLimits }: WorkerOptions,
-): Promise<Executor> {
+async function openExecutor(root: StateRoot, owner: Owner, options: WorkerOptions): Promise<Executor> {
+  const { platform, runtime, searchPath, emulationWays, runLimits } = options;
+  if (options.worker === "qemu-vm") {
+    const { createVmExecutor } = await import("../executor/vm.ts");
+    return createVmExecutor({
+      root,
+      owner,
+      platform,
+      searchPath,
+      limits: runLimits,
+      kernelFolder: options.vmKernel,
+    });
+  }
   const { createExecutor } = await import("../executor/container.ts");
   return createExecutor({ root, owner, platform, runtime, searchPath, emulationWays, limits: runLimits });
 }
