@@ -11,6 +11,7 @@ import {
   readSync,
 } from "node:fs";
 import type { Libc } from "../content/libc.ts";
+import { compareTreePaths } from "../layer/pack.ts";
 import { createSlicer, type Slicer } from "../layer/slice.ts";
 import { isPortableXattr } from "../layer/xattr.ts";
 import type { Change } from "./snapshotter.ts";
@@ -34,18 +35,22 @@ export interface Comparison {
 
 /** Sorted by path component (bytes of UTF-8), parents before children. */
 export async function compareTrees(comparison: Comparison): Promise<readonly Change[]> {
-  const changes: Change[] = [];
   const { lower, form } = comparison;
-  await compareFolder(
-    { ...comparison, slicer: createSlicer(), changes },
-    { path: "", inLower: lower !== undefined, complete: form === "tree" },
-  );
-  return changes;
+  const work: Work = { ...comparison, slicer: createSlicer(), changes: [], changed: new Set(), same: [] };
+  await compareFolder(work, { path: "", inLower: lower !== undefined, complete: form === "tree" });
+  // A new name of a file that was there: only with the old name beside it can it be told as a link.
+  const linked = work.same.filter(({ inode }) => work.changed.has(inode));
+  if (linked.length === 0) return work.changes;
+  const upserts = linked.map(({ path }): Change => ({ kind: "upsert", path }));
+  return [...work.changes, ...upserts].sort((a, b) => compareTreePaths(a.path, b.path));
 }
 
 interface Work extends Comparison {
   readonly slicer: Slicer;
   readonly changes: Change[];
+  /** Inodes, of files with several names, among the changes; and the names of such files that did not change. */
+  readonly changed: Set<string>;
+  readonly same: { readonly path: string; readonly inode: string }[];
 }
 
 interface Folder {
@@ -72,8 +77,13 @@ async function compareFolder(work: Work, { path: folder, inLower, complete }: Fo
       if (former !== undefined) changes.push({ kind: "delete", path });
       continue;
     }
-    if (former === undefined || lower === undefined || differs(work, path, stats, lower, former))
-      changes.push({ kind: "upsert", path });
+    const isChange = former === undefined || lower === undefined || differs(work, path, stats, lower, former);
+    if (isChange) changes.push({ kind: "upsert", path });
+    if (stats.nlink > 1n && !stats.isDirectory()) {
+      const inode = `${stats.dev}:${stats.ino}`;
+      if (isChange) work.changed.add(inode);
+      else work.same.push({ path, inode });
+    }
     if (!stats.isDirectory()) continue;
     await compareFolder(work, {
       path,

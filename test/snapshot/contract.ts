@@ -138,6 +138,13 @@ export function snapshotterContract(kind: Snapshotter["kind"], skip: string | fa
     assert.deepEqual(await changesOf(s, second), []);
   });
 
+  contract("a new name of a file that was there is told with the old one", async ({ snapshotter: s }) => {
+    const first = await base(s);
+    const second = await build(s, first, root => linkSync(join(root, "d/x"), join(root, "d/sub/also")));
+    const changed = (await changesOf(s, second)).filter(path => path !== "d" && path !== "d/sub");
+    assert.deepEqual(changed, ["d/sub/also", "d/x"]);
+  });
+
   contract("changes laid over another base are kept as they were", async ({ snapshotter: s }) => {
     const { signal } = new AbortController();
     const first = await base(s);
