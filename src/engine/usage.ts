@@ -1,5 +1,6 @@
 // What a state directory holds and what takes how much: the work behind `bake du`, and what eviction decides upon. All
 // entries together are what du(1) says of the directory.
+import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readStoredSteps } from "../cache/disk.ts";
@@ -149,12 +150,13 @@ async function usesOf(
   return new Map([...uses].map(([thing, users]) => [thing, [...users.values()].sort(compare)]));
 }
 
-/** A definition is a list of a URL and paths; what it shows is the first that is there. */
+/** A definition is a list of a URL and the paths that may be its files; what it shows is the first that is there. */
 function fileOf(definition: string): string {
   try {
-    const [url, files] = JSON.parse(definition) as readonly unknown[];
-    const first = Array.isArray(files) ? (files as readonly unknown[])[0] : undefined;
-    return typeof url === "string" && url !== "" ? url : typeof first === "string" ? first : "";
+    const [url, paths] = JSON.parse(definition) as readonly unknown[];
+    if (typeof url === "string" && url !== "") return url;
+    const files = Array.isArray(paths) ? paths.filter(path => typeof path === "string") : [];
+    return files.find(path => existsSync(path)) ?? files[0] ?? "";
   } catch {
     return "";
   }
