@@ -54,6 +54,7 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
       withBallast(base, async () => {
         const version = await readVersion(base);
         if (version === undefined) await create(base);
+        else if (isDamaged(version) && (await hasFolders(base))) await writeVersion(base);
         else checkVersion(version, base);
         await probeWritable(base);
       }),
@@ -73,8 +74,20 @@ async function readVersion(base: string): Promise<string | undefined> {
   }
 }
 
+const VERSION = /^llbake state ([1-9][0-9]*)\n$/;
+
+function isDamaged(version: string): boolean {
+  return !VERSION.test(version);
+}
+
+/** Whether everything else says that a directory is ours: then a damaged version file is no reason to refuse it. */
+async function hasFolders(base: string): Promise<boolean> {
+  const names = await readdir(base);
+  return FOLDERS.every(folder => folder.includes("/") || names.includes(folder));
+}
+
 function checkVersion(text: string, base: string): void {
-  const version = /^llbake state ([1-9][0-9]*)\n$/.exec(text)?.[1];
+  const version = VERSION.exec(text)?.[1];
   if (version === undefined) {
     throw new BakeError("state-unusable", `the file "version" in state directory "${base}" is damaged`, {
       hint: `choose another state directory, or delete "${base}" to start afresh (only cached results are lost)`,
@@ -98,9 +111,24 @@ async function checkOwner(base: string): Promise<void> {
   });
 }
 
+/** The file is complete when it appears. Of several processes that begin at once each writes the same. */
+async function writeVersion(base: string): Promise<void> {
+  for (;;) {
+    const draft = join(base, DRAFT + randomBytes(6).toString("hex"));
+    try {
+      await writeFile(draft, `llbake state ${LAYOUT_VERSION}\n`, { flag: "wx" });
+      return await rename(draft, join(base, "version"));
+    } catch (thrown) {
+      // Another may have removed the draft, and has then made the file, or is about to.
+      if (!isCode(thrown, "ENOENT")) throw thrown;
+      if ((await readVersion(base)) !== undefined) return;
+    }
+  }
+}
+
 /** Whoever sees other entries without a version file, which is complete when it appears, is not looking at ours. */
 async function create(base: string): Promise<void> {
-  const known = ["lost+found", ONE_OWNER];
+  const known = ["lost+found", "ballast", ONE_OWNER];
   const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && !known.includes(name));
   const version = await readVersion(base);
   if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
@@ -108,19 +136,12 @@ async function create(base: string): Promise<void> {
       hint: "name an empty or new directory for the build state",
     });
   }
-  const draft = join(base, DRAFT + randomBytes(6).toString("hex"));
-  try {
-    await writeFile(draft, `llbake state ${LAYOUT_VERSION}\n`, { flag: "wx" });
-    // Of several processes that begin at once each writes the same.
-    await rename(draft, join(base, "version"));
-  } catch (thrown) {
-    if (!isCode(thrown, "ENOENT")) throw thrown;
-    checkVersion((await readVersion(base)) ?? "", base);
-  }
-  await fillBallast(base, join(base, DRAFT + randomBytes(6).toString("hex")));
-  // Those of processes that were killed right here, or that come this way now and see the version when theirs is gone.
+  // Those of processes that were killed right here; one that comes this way now makes its own again.
   for (const name of await readdir(base))
     if (name.startsWith(DRAFT)) await rm(join(base, name), { force: true });
+  await fillBallast(base, join(base, DRAFT + randomBytes(6).toString("hex")));
+  // Last: whoever is killed before is followed by one that comes this way.
+  await writeVersion(base);
 }
 
 /** Like mkdir -p. Node's own never ends below /proc, where making a folder fails as if the parent were missing. */

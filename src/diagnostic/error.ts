@@ -104,6 +104,9 @@ const errnoCodes: Readonly<Record<string, readonly [Code, string]>> = {
   EROFS: ["file-denied", "the file system is read-only"],
   ENOSPC: ["disk-full", "there is no space left"],
   EDQUOT: ["disk-full", "the disk quota is used up"],
+  EIO: ["state-unusable", "its disk fails (input/output error)"],
+  EMFILE: ["file-denied", "too many files are open (ulimit -n)"],
+  ENFILE: ["file-denied", "too many files are open on this machine"],
 };
 
 function ofErrno(error: ErrnoError): BakeError {

@@ -1,5 +1,6 @@
 // The last hop: every export of a run is staged first; when all are, they are committed, files before tags.
 import { explainFullDisk } from "../content/fulldisk.ts";
+import { despiteDamage } from "../content/damaged.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage, ExportReport, ExportRequest, StagedExport } from "../exporter/exporter.ts";
 import { type ExporterDeps, loadExporter } from "../exporter/table.ts";
@@ -46,7 +47,7 @@ export async function exportAll(
         if (request.type !== "cacheonly") announce(step, target, request, options);
         const exporter = await loadExporter(request.type, deps);
         const stagedExport = await failing(step, request, options, () =>
-          exporter.stage(request, { images }, { ...options, step }),
+          despiteDamage(() => exporter.stage(request, { images }, { ...options, step })),
         );
         staged.push({ job, slot, request, step, export: stagedExport });
       }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { BlobStore } from "../content/blob.ts";
+import { despiteDamage } from "../content/damaged.ts";
 import { withLock } from "../content/lock.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -150,31 +151,30 @@ function pinHttp(source: HttpSource, known: Download | undefined, deps: HttpSour
     { label: "mode and owner", value: `${source.mode.toString(8)} ${source.uid}:${source.gid}` },
     { label: "time", value: changed === undefined ? "" : String(changed) },
   ];
+  const fetchOnce = async (context: SourceContext): Promise<Ref> => {
+    const { root, snapshots } = deps;
+    const { lastModified } =
+      known !== undefined && (await deps.blobs.has(digest)) ? known : await get(source, deps, context);
+    const name = digestOf(JSON.stringify(["http", ...parts.map(({ value }) => value), lastModified ?? 0]));
+    const { signal } = context;
+    return withLock(root, `snapshot ${name}`, signal, async () => {
+      const present = await snapshots.lookup(name);
+      if (present !== undefined) return { tag: "snapshot", id: present };
+      await using active = await snapshots.prepare(undefined);
+      const stored =
+        source.checksum?.startsWith("sha256:") === false ? await storedDigest(source, deps, context) : digest;
+      const path = join(active.root, filename);
+      const bytes = Readable.from(deps.blobs.stream(stored, { signal }));
+      await pipeline(bytes, createWriteStream(path, { flags: "wx", mode: source.mode }), { signal });
+      if (source.uid !== 0 || source.gid !== 0) setOwner(path, source.uid, source.gid);
+      await chmod(path, source.mode);
+      await utimes(path, lastModified ?? 0, lastModified ?? 0);
+      return { tag: "snapshot", id: await active.commit({ name }) };
+    });
+  };
   return {
     parts,
-    async fetch(context): Promise<Ref> {
-      const { root, snapshots } = deps;
-      const { lastModified } =
-        known !== undefined && (await deps.blobs.has(digest)) ? known : await get(source, deps, context);
-      const name = digestOf(JSON.stringify(["http", ...parts.map(({ value }) => value), lastModified ?? 0]));
-      const { signal } = context;
-      return withLock(root, `snapshot ${name}`, signal, async () => {
-        const present = await snapshots.lookup(name);
-        if (present !== undefined) return { tag: "snapshot", id: present };
-        await using active = await snapshots.prepare(undefined);
-        const stored =
-          source.checksum?.startsWith("sha256:") === false
-            ? await storedDigest(source, deps, context)
-            : digest;
-        const path = join(active.root, filename);
-        const bytes = Readable.from(deps.blobs.stream(stored, { signal }));
-        await pipeline(bytes, createWriteStream(path, { flags: "wx", mode: source.mode }), { signal });
-        if (source.uid !== 0 || source.gid !== 0) setOwner(path, source.uid, source.gid);
-        await chmod(path, source.mode);
-        await utimes(path, lastModified ?? 0, lastModified ?? 0);
-        return { tag: "snapshot", id: await active.commit({ name }) };
-      });
-    },
+    fetch: context => despiteDamage(() => fetchOnce(context)),
   };
 }
 

@@ -1,6 +1,7 @@
 // `docker-image://REFERENCE`: an image of a registry. Its key is its digest, so nothing is pulled to answer whether a
 // step is cached; layers are applied to snapshots named by their chain id and shared by all images.
 import type { BlobStore } from "../content/blob.ts";
+import { despiteDamage } from "../content/damaged.ts";
 import { withLock } from "../content/lock.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -149,7 +150,13 @@ async function pull(
   try {
     for (const [index, step] of missing.entries()) {
       await downloads[index];
-      parent = await extract(step, parent, created, deps, signal);
+      const below = parent;
+      let isFirst = true;
+      parent = await despiteDamage(async () => {
+        if (!isFirst) await download(step, reference, origin, deps, { ...context, signal });
+        isFirst = false;
+        return await extract(step, below, created, deps, signal);
+      });
     }
   } finally {
     stop.abort();

@@ -68,6 +68,16 @@ test("a damaged version file is refused", async t => {
   await assert.rejects(openStateRoot(path), isUnusable(/damaged/, /delete/));
 });
 
+test("a damaged version file among all else that is ours is written anew", async t => {
+  const path = temporaryFolder(t);
+  await openStateRoot(path);
+  for (const damage of ["", "llbake st", "\0".repeat(15)]) {
+    writeFileSync(join(path, "version"), damage);
+    await openStateRoot(path);
+    assert.equal(readFileSync(join(path, "version"), "utf8"), "llbake state 1\n");
+  }
+});
+
 test("a directory that cannot be written says so", async t => {
   const path = join(temporaryFolder(t), "state");
   mkdirSync(path);

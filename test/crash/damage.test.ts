@@ -1,0 +1,92 @@
+// Goal: a damaged file of the state directory costs what it held, never a build nor its result.
+// Method: after a build each file but those of users' trees is damaged in turn, in several ways, and the build repeated.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bake, bakeOk, baseStage, type Project, target, tempProject } from "../rig/bake.ts";
+import { skipWithoutContainers } from "../rig/engine.ts";
+import { readLayout } from "./whole.ts";
+
+function writeProject(project: Project): void {
+  project.write(
+    "bake.hcl",
+    target(
+      "default",
+      `args = { SOURCE_DATE_EPOCH = "1700000000" }`,
+      `output = ["type=local,dest=out", "type=oci,dest=out.tar"]`,
+    ),
+  );
+  project.write("src/one", "one\n");
+  utimesSync(join(project.cwd, "src/one"), 1_600_000_000, 1_600_000_000);
+  project.write(
+    "Dockerfile",
+    `${baseStage}
+COPY src /src
+RUN cat /src/one /src/one > /twice && touch -d @1600000000 /twice
+FROM scratch
+COPY --from=base /twice /twice
+COPY src/one /one
+`,
+  );
+}
+
+/** Files below a folder, but for what users' steps have made. */
+function stateFiles(root: string, folder = ""): readonly string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name);
+    if (/^(?:snapshots\/[^/]+\/fs|cache-mounts\/.)/.test(path)) return [];
+    return entry.isDirectory() ? stateFiles(root, path) : entry.isFile() ? [path] : [];
+  });
+}
+
+type Damage = (bytes: Buffer) => Buffer;
+
+const damages: Readonly<Record<string, Damage>> = {
+  emptied: () => Buffer.alloc(0),
+  "filled with zeros": bytes => Buffer.alloc(Math.max(1, bytes.length)),
+  "cut in half": bytes => bytes.subarray(0, bytes.length >> 1),
+  "with a bit flipped": bytes => {
+    const bent = Buffer.from(bytes);
+    const middle = bent.length >> 1;
+    if (bent.length > 0) bent[middle] = (bent[middle] ?? 0) ^ 4;
+    return bent;
+  },
+};
+
+for (const [how, damage] of Object.entries(damages)) {
+  test(
+    `each state file ${how} in turn: the build goes on, with the right result`,
+    { skip: skipWithoutContainers },
+    async () => {
+      using project = tempProject();
+      writeProject(project);
+      await bakeOk([], project);
+      const digest = readLayout(join(project.cwd, "out.tar"));
+      const failures: string[] = [];
+      // What several builds leave is damaged at once, one file of each kind, then one by one: most builds are repairs.
+      for (const path of stateFiles(project.root)) {
+        const full = join(project.root, path);
+        let bytes: Buffer;
+        try {
+          bytes = readFileSync(full);
+        } catch {
+          // Replaced by a build that found other damage.
+          continue;
+        }
+        writeFileSync(full, damage(bytes));
+        for (const name of ["out", "out.tar"])
+          rmSync(join(project.cwd, name), { recursive: true, force: true });
+        const { exitCode, stderr } = await bake(["--progress=plain"], project);
+        if (exitCode !== 0) {
+          failures.push(`${path}: ended with ${exitCode}: ${stderr.split("\n").slice(-6).join("\n")}`);
+          writeFileSync(full, bytes);
+          continue;
+        }
+        if (project.read("out/twice") !== "one\none\n") failures.push(`${path}: another folder`);
+        if (readLayout(join(project.cwd, "out.tar")) !== digest) failures.push(`${path}: another image`);
+      }
+      assert.deepEqual(failures, []);
+    },
+  );
+}
