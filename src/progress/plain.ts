@@ -139,7 +139,9 @@ export function createPlainPrinter(
   return {
     update(event) {
       const change = steps.fold(event);
-      if (change === undefined || change.step.state === "waiting") return;
+      if (change === undefined) return;
+      // A step that waits has nothing to show, but for what is said while its key is found: that a server is asked again.
+      if (change.step.state === "waiting" && change.lines.length === 0) return;
       const entry = pendingOf(change.step);
       for (const line of change.lines) {
         entry.lines.push(line);

@@ -64,6 +64,15 @@ test("a step that never begins is not mentioned", () => {
   assert.equal(out.take(), "");
 });
 
+test("what is said of a step before it begins is printed", () => {
+  const { feed, close, take } = printer();
+  feed(step("a"), step("b"), log("a", 0, "the server answered 503; trying again\n"));
+  assert.equal(take(), "#1 a\n#1 0.000 the server answered 503; trying again\n");
+  feed(started("a", 10), done("a", 20));
+  close();
+  assert.equal(take(), "#1 DONE 0.0s\n");
+});
+
 test("lines of two steps are not mixed: the other waits until the first ends", () => {
   const out = printer();
   out.feed(step("a"), started("a", 0), log("a", 100, "a1\n"));
