@@ -19,6 +19,8 @@ import { fetchForeignBusybox } from "./foreignbusybox.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const forTests = process.argv.includes("--tests");
+/** Tests of steps in virtual machines: some 40 MB more, and half a minute of tests. */
+const forVm = process.argv.includes("--vm");
 
 /** What the distribution has to provide. `present` looks for the thing itself: any way of installing it will do. */
 const needs = [
@@ -42,6 +44,13 @@ const needs = [
     packages: ["busybox-static"],
   },
   {
+    what: "newuidmap",
+    why: "an ordinary user runs tests as well",
+    forTests: true,
+    present: () => onPath("newuidmap"),
+    packages: ["uidmap"],
+  },
+  {
     what: "docker-registry",
     why: "the tests push to it",
     forTests: true,
@@ -62,13 +71,26 @@ const needs = [
     present: () => onPath("qemu-aarch64-static"),
     packages: ["qemu-user-static"],
   },
+  {
+    what: "QEMU",
+    why: "steps run in virtual machines of it",
+    forVm: true,
+    present: () => onPath("qemu-system-x86_64"),
+    packages: ["qemu-system-x86"],
+  },
 ];
 
 checkNode();
-await installPackages(needs.filter(need => (forTests || !need.forTests) && !need.present()));
+await installPackages(
+  needs.filter(need => (forTests || !need.forTests) && (forVm || !need.forVm) && !need.present()),
+);
 if (forTests && process.platform === "linux") {
   const problem = fetchForeignBusybox(root, say);
   if (problem !== undefined) warn(`steps of other platforms are not tested: ${problem}`);
+}
+if (forVm && process.platform === "linux") {
+  const problem = (await import("./vmkernel.mjs")).fetchKernel(root, say);
+  if (problem !== undefined) warn(`steps in virtual machines are not tested: ${problem}`);
 }
 await installModules();
 await buildBundles();

@@ -40,6 +40,8 @@ export interface VmExecutorOptions {
   readonly searchPath?: string | undefined;
   /** Folder with boot/vmlinuz-VERSION and lib/modules/VERSION. Default: the machine's root. */
   readonly kernelFolder?: string | undefined;
+  /** Default: KVM where a kernel starts with it. */
+  readonly accelerator?: Accelerator | undefined;
   /** Limits for all steps together. @throws BakeError "not-supported" when there are any */
   readonly limits?: RunLimits | undefined;
 }
@@ -84,7 +86,7 @@ export async function createVmExecutor(options: VmExecutorOptions): Promise<Exec
     owner,
     networks: createNetworks({ owner, tools: toolsIn(searchPath) }),
     firstRoot: file,
-    accelerator: await findAccelerator(parts, file, root, owner),
+    accelerator: options.accelerator ?? (await findAccelerator(parts, file, root, owner)),
   };
   return {
     runtime: `qemu-vm (Linux ${parts.kernel.version}, ${machine.accelerator})`,
