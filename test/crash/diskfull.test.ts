@@ -4,7 +4,7 @@
 // the phase needs. LLBAKE_DISKFULL_MB makes the disk larger, and everything on it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHash, createHmac } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
@@ -20,14 +20,8 @@ const BIG_MIB = Math.floor(DISK_MIB / 10);
 const LESS = (BIG_MIB * MIB) / 2;
 
 /** Bytes that cannot be compressed, the same in each run. */
-function noise(bytes: number): Buffer {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at * 32 < bytes; at++)
-    pieces.push(createHmac("sha256", "noise").update(String(at)).digest());
-  return Buffer.concat(pieces, bytes);
-}
-const big = noise(Math.min(BIG_MIB, 64) * MIB);
-
+const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16), Buffer.alloc(16));
+const big = noise.update(Buffer.alloc(BIG_MIB * MIB));
 const zeros = Buffer.alloc(BIG_MIB * MIB);
 
 interface Phase {
