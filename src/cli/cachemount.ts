@@ -2,8 +2,7 @@
 import { resolve } from "node:path";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import type { Compression } from "../layer/compression.ts";
-import type { CacheIdentity } from "../op/cachename.ts";
+import type { CacheMount, SaveOptions } from "../engine/cachemounts.ts";
 import type { DefineCommand } from "./command.ts";
 import { rootPath } from "./engine.ts";
 import { hasTerminal } from "./keptshell.ts";
@@ -32,14 +31,11 @@ export const defineCacheMountSave: DefineCommand = (command, { environment, sign
       if (flags.output === "-" && hasTerminal())
         throw new BakeError("usage", "an archive is not for a terminal", { hint: "use -o FILE, or a pipe" });
       await takeRights(environment, root);
-      const [{ saveCacheMounts }, { shownCache }] = await Promise.all([
-        import("../engine/cachemounts.ts"),
-        import("../op/cachename.ts"),
-      ]);
+      const { saveCacheMounts } = await import("../engine/cachemounts.ts");
       const dest = flags.output === "-" ? environment.stdout : resolve(environment.cwd, flags.output);
-      const select = (all: readonly CacheIdentity[]) => chooseCaches(all, ids);
+      const select = (all: readonly CacheMount[]) => chooseCaches(all, ids);
       const saved = await saveCacheMounts(root, dest, { select, compression, signal });
-      environment.stderr.write(report("saved", saved.map(shownCache)));
+      environment.stderr.write(report("saved", saved));
       done(exitCodes.ok);
     });
 };
@@ -53,19 +49,16 @@ export const defineCacheMountLoad: DefineCommand = (command, { environment, sign
     .action(async (file: string | undefined, flags: { readonly root?: string }) => {
       const root = rootPath(flags, environment);
       await takeRights(environment, root);
-      const [{ loadCacheMounts }, { shownCache }] = await Promise.all([
-        import("../engine/cachemounts.ts"),
-        import("../op/cachename.ts"),
-      ]);
+      const { loadCacheMounts } = await import("../engine/cachemounts.ts");
       const archive = file === undefined || file === "-" ? environment.stdin : resolve(environment.cwd, file);
       const loaded = await loadCacheMounts(root, archive, signal);
-      environment.stderr.write(report("loaded", loaded.map(shownCache)));
+      environment.stderr.write(report("loaded", loaded));
       done(exitCodes.ok);
     });
 };
 
 /** Those of the given ids, or all. @throws BakeError "file-missing" when there is none of an id */
-function chooseCaches(all: readonly CacheIdentity[], ids: readonly string[]): readonly CacheIdentity[] {
+function chooseCaches(all: readonly CacheMount[], ids: readonly string[]): readonly CacheMount[] {
   if (ids.length === 0) return all;
   const named = (wanted: string) => all.filter(({ id }) => id === wanted || id.endsWith(`/${wanted}`));
   const missing = ids.filter(wanted => named(wanted).length === 0);
@@ -77,13 +70,14 @@ function chooseCaches(all: readonly CacheIdentity[], ids: readonly string[]): re
 }
 
 /** By the end of a file's name. */
-function compressionOf(file: string): Compression {
+function compressionOf(file: string): SaveOptions["compression"] {
   if (/\.(gz|tgz)$/.test(file)) return "gzip";
   if (/\.(zst|tzst)$/.test(file)) return "zstd";
   return "none";
 }
 
-function report(verb: string, names: readonly string[]): string {
+function report(verb: string, caches: readonly CacheMount[]): string {
+  const names = caches.map(({ shown }) => shown);
   const count = `${verb} ${names.length} cache ${names.length === 1 ? "mount" : "mounts"}`;
   return names.length === 0 ? `${count}\n` : `${count}: ${[...names].sort().join(", ")}\n`;
 }

@@ -17,9 +17,14 @@ import { type CacheIdentity, cacheNote, nameOfCache, readCacheNote, shownCache }
 import { createHeld } from "../op/held.ts";
 import { CACHE_MOUNTS } from "./usage.ts";
 
+/** A cache mount, with its name for people: the id as a Dockerfile's author wrote it. */
+export interface CacheMount extends CacheIdentity {
+  readonly shown: string;
+}
+
 export interface SaveOptions {
   /** Picks from all caches there are. */
-  readonly select: (all: readonly CacheIdentity[]) => readonly CacheIdentity[];
+  readonly select: (all: readonly CacheMount[]) => readonly CacheMount[];
   readonly compression: Compression;
   readonly signal: AbortSignal;
 }
@@ -32,7 +37,7 @@ export async function saveCacheMounts(
   rootPath: string,
   dest: string | Writable,
   { select, compression, signal }: SaveOptions,
-): Promise<readonly CacheIdentity[]> {
+): Promise<readonly CacheMount[]> {
   const root = await openStateRoot(rootPath);
   await using owner = await openOwner(root);
   await using held = createHeld();
@@ -69,7 +74,7 @@ export async function loadCacheMounts(
   rootPath: string,
   archive: Readable | string,
   signal: AbortSignal,
-): Promise<readonly CacheIdentity[]> {
+): Promise<readonly CacheMount[]> {
   const root = await openStateRoot(rootPath);
   await using owner = await openOwner(root);
   const staged = owner.newPath("active");
@@ -88,7 +93,7 @@ export async function loadCacheMounts(
 }
 
 async function replace(
-  cache: CacheIdentity,
+  cache: CacheMount,
   staged: string,
   root: StateRoot,
   owner: Owner,
@@ -98,7 +103,7 @@ async function replace(
   const folder = join(root.path, CACHE_MOUNTS);
   await withLock(root, `cache-mount-init-${name}`, signal, async () => {
     if ((await readLeases(root))["cache-mount"].has(name))
-      throw new BakeError("state-unusable", `the cache "${shownCache(cache)}" is in use by a build`, {
+      throw new BakeError("state-unusable", `the cache "${cache.shown}" is in use by a build`, {
         hint: "load it when the build has ended",
       });
     for (const part of [cacheNote(name), name]) {
@@ -109,10 +114,10 @@ async function replace(
 }
 
 /** The caches in a folder that are known by their notes. */
-async function cachesIn(folder: string): Promise<readonly CacheIdentity[]> {
+async function cachesIn(folder: string): Promise<readonly CacheMount[]> {
   const names = (await namesIn(folder)).filter(isName);
-  const caches = await Promise.all(names.map(name => readCacheNote(folder, name)));
-  return caches.filter(cache => cache !== undefined);
+  const notes = await Promise.all(names.map(name => readCacheNote(folder, name)));
+  return notes.flatMap(cache => (cache === undefined ? [] : { ...cache, shown: shownCache(cache) }));
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {
