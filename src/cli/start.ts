@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The file that is run. It carries the whole program as text (scripts/build.mjs puts it in) and starts it with the code
+// The file that is run. It reads the whole program as text (scripts/build.mjs puts it beside) and starts it with the code
 // that the engine compiled in an earlier run, kept below the user's cache folder: compiling takes longer than most of
 // what `bake --print` does. Without that folder, or when it is damaged, the program just starts more slowly.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -8,8 +8,6 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { Script } from "node:vm";
 
-/** A function of `require` and `process` that runs the program. */
-declare const PROGRAM_TEXT: string;
 /** Another one for each other text. */
 declare const PROGRAM_ID: string;
 
@@ -21,7 +19,9 @@ const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), 
 const name = `${PROGRAM_ID}-${process.version}-${process.arch}-${kindOfRun(process.argv.slice(2))}`;
 
 const cachedData = readCompiled();
-const script = new Script(PROGRAM_TEXT, {
+/** A function of `require` and `process` that runs the program. It is ASCII, for which no decoding is needed. */
+const text = readFileSync(join(__dirname, `program-${PROGRAM_ID}.js`), "latin1");
+const script = new Script(text, {
   filename: __filename,
   ...(cachedData && { cachedData }),
 });
