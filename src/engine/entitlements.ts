@@ -29,9 +29,9 @@ export function expectEntitled(graph: Graph, granted: ReadonlyMap<string, readon
 
 function needsOf({ network, security, cdiDevices }: ExecOp): readonly Need[] {
   return [
-    ...(network === "host" ? [{ entitlement: "network.host", what: "the host's network" }] : []),
+    ...(network === "host" ? [{ entitlement: "network.host", what: "for the host's network" }] : []),
     ...(security === "insecure" ? [{ entitlement: "security.insecure", what: "to run privileged" }] : []),
-    ...cdiDevices.map(({ name }) => ({ entitlement: `device=${name}`, what: `the device "${name}"` })),
+    ...cdiDevices.map(({ name }) => ({ entitlement: `device=${name}`, what: `for the device "${name}"` })),
   ];
 }
 
@@ -60,7 +60,7 @@ function refused(
   { entitlement, what }: Need,
 ): BakeError {
   const whose = target === "" ? "a step" : `a step of target "${target}"`;
-  const error = new BakeError("entitlement-missing", `${whose} asks for ${what}, which was not granted`, {
+  const error = new BakeError("entitlement-missing", `${whose} asks ${what}, which was not granted`, {
     hint: `if you trust it, add --allow=${/^[\w.=/-]+$/.test(entitlement) ? entitlement : `'${entitlement}'`}`,
   });
   const range = rangeOfVertex(graph, digest);

@@ -89,6 +89,11 @@ function findController(controller: string): { readonly path: string; readonly v
   return { path: unified, version: 2 };
 }
 
+/** Whether all controllers are in version 2, in one hierarchy. */
+export function isUnified(): boolean {
+  return existsSync("/sys/fs/cgroup/cgroup.controllers");
+}
+
 /** How often the kernel has killed a process of this machine for want of memory, since it started. */
 export function oomKills(): number {
   return Number(/^oom_kill ([0-9]+)$/m.exec(readFileSync("/proc/vmstat", "utf8"))?.[1] ?? 0);

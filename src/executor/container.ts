@@ -1,5 +1,5 @@
 // Runs commands in containers through an OCI runtime's `run`: one bundle per command, in the owner's folder.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import {
   chownSync,
   existsSync,
@@ -18,9 +18,10 @@ import { ownerCgroup, removeCgroups, sweepOrphanCgroups } from "../content/sweep
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
+import { type CommandLine, createLauncher, type Launch } from "./cover.ts";
 import { emulatedCommand } from "./emulatedcommand.ts";
 import { createEmulation, type EmulationWay } from "./emulation.ts";
-import { limitCgroup, oomKills, type RunLimits } from "./cgroup.ts";
+import { isUnified, limitCgroup, oomKills, type RunLimits } from "./cgroup.ts";
 import type { CommandEnd, Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
 import { execComplaint, startFailure } from "./failure.ts";
 import { isFor } from "./emulators.ts";
@@ -28,6 +29,7 @@ import { findProgram } from "./program.ts";
 import { findRuntime, type Runtime } from "./runtime.ts";
 import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
 import { type NetworkRung, toolsIn } from "./networkrungs.ts";
+import { compileSeccomp, type WithFilter } from "./seccompfilter.ts";
 import { type ContainerNetwork, mountDestinations, runtimeConfig, type SpecInput } from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
@@ -89,6 +91,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     searchPath: options.searchPath ?? "",
     ways: options.emulationWays,
   });
+  const [withFilter, launch] = await Promise.all([compileSeccomp(root, owner, runtime), createLauncher()]);
   const networks = createNetworks({
     owner,
     tools: toolsIn(options.searchPath ?? ""),
@@ -110,7 +113,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
       }
     },
     run: (command, rootSpec, runOptions) =>
-      run({ runtime, owner, networks, limits }, command, rootSpec, runOptions),
+      run({ runtime, owner, networks, limits, withFilter, launch }, command, rootSpec, runOptions),
   };
 }
 
@@ -119,6 +122,8 @@ interface Machine {
   readonly owner: Owner;
   readonly networks: Networks;
   readonly limits: RunLimits;
+  readonly withFilter: WithFilter;
+  readonly launch: Launch;
 }
 
 function cannotLimit({ label }: Runtime, what: string): BakeError {
@@ -128,7 +133,7 @@ function cannotLimit({ label }: Runtime, what: string): BakeError {
 }
 
 async function run(
-  { runtime, owner, networks, limits }: Machine,
+  { runtime, owner, networks, limits, withFilter, launch }: Machine,
   asked: ProcessSpec,
   askedRoot: RootSpec,
   options: RunOptions,
@@ -145,7 +150,10 @@ async function run(
   const killedBefore = oomKills();
   try {
     const cgroupsPath = runtime.hasCgroups ? `/${cgroup}` : undefined;
-    writeBundle(bundle, { command, root, user, cgroupsPath, network }, options);
+    // Each hierarchy of version 1 is a mount of its own: not for nothing.
+    const isLimited = command.resources !== undefined || Object.values(limits).some(Boolean);
+    const showsCgroup = runtime.hasCgroups && (isLimited || isUnified());
+    writeBundle(bundle, { command, root, user, cgroupsPath, showsCgroup, network, withFilter }, options);
     if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
     const log = join(bundle, "log");
     const args = [
@@ -169,7 +177,7 @@ async function run(
       options.onOutput(stream, data);
     };
     const [file = "", ...fileArgs] = [...entering(command, network.container), runtime.file, ...args];
-    const end = await runToEnd(file, fileArgs, { ...options, onOutput });
+    const end = await runToEnd(launch, { file, args: fileArgs }, { ...options, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
       const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), asked, root.path);
@@ -202,15 +210,17 @@ function parentCgroup(parent = ""): string {
   return parent;
 }
 
-interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsPath"> {
+interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsPath" | "showsCgroup"> {
   readonly network: StepNetwork;
+  readonly withFilter: WithFilter;
 }
 
 function writeBundle(
   bundle: string,
-  { command, root, user, cgroupsPath, network }: Bundle,
+  { network, withFilter, ...asked }: Bundle,
   { attach }: RunOptions,
 ): void {
+  const { command } = asked;
   const hostname =
     command.hostname === undefined || command.hostname === "" ? DEFAULT_HOSTNAME : command.hostname;
   const hostsFile = join(bundle, "hosts");
@@ -219,18 +229,15 @@ function writeBundle(
   writeFileSync(hostsFile, hostsText(hostname, command.extraHosts ?? []), { mode: 0o644 });
   writeFileSync(resolvFile, network.resolvConf, { mode: 0o644 });
   const config = runtimeConfig({
-    command,
-    root,
-    user,
+    ...asked,
     hostname,
     hostsFile,
     resolvFile,
-    cgroupsPath,
     terminal: attach === "terminal",
     network: entering(command, network.container).length > 0 ? { kind: "host" } : network.container,
     ...(command.emulation?.way === "namespace" && { userNamespace: command.emulation.namespace }),
   });
-  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(withFilter(config)));
 }
 
 /** The content of /etc/hosts. */
@@ -278,14 +285,14 @@ interface RuntimeEnd {
   readonly killedBy: string | undefined;
 }
 
-async function runToEnd(file: string, args: readonly string[], options: RunOptions): Promise<RuntimeEnd> {
-  const child = spawn(file, args, { stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"] });
+async function runToEnd(launch: Launch, command: CommandLine, options: RunOptions): Promise<RuntimeEnd> {
+  const child = launch(command, { stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"] });
   child.stdout?.on("data", (data: Buffer) => options.onOutput(1, data));
   child.stderr?.on("data", (data: Buffer) => options.onOutput(2, data));
   const closed = new Promise<void>(resolve => child.once("close", () => resolve()));
   const exited = new Promise<RuntimeEnd>((resolve, reject) => {
     child.once("error", cause => {
-      reject(new BakeError("runtime-failed", `cannot start "${file}": ${cause.message}`, { cause }));
+      reject(new BakeError("runtime-failed", `cannot start "${command.file}": ${cause.message}`, { cause }));
     });
     child.once("exit", (code, signal) =>
       resolve({ exitCode: code ?? undefined, killedBy: signal ?? undefined }),

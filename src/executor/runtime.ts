@@ -11,7 +11,8 @@ import type { StateRoot } from "../content/root.ts";
 import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { isInitialNamespace, readIdMap } from "../system/privilege.ts";
-import { runtimeConfig } from "./spec.ts";
+import { COVERED } from "./cover.ts";
+import { probeConfig } from "./probeconfig.ts";
 
 export interface Runtime {
   /** Such as "crun 1.8.1". */
@@ -37,21 +38,6 @@ const KNOWN = ["crun", "runc", "youki"] as const;
 
 /** Debian keeps runc there, which is not on the PATH of ordinary users. */
 const FURTHER_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
-
-/**
- * crun 1.8 gives up on a host that has controllers in both cgroup versions. It does not when it cannot see version 2.
- */
-const UNIFIED = "/sys/fs/cgroup/unified";
-const COVERED = [
-  "unshare",
-  "--mount",
-  "--propagation",
-  "private",
-  "sh",
-  "-c",
-  `mount -n -t tmpfs none ${UNIFIED} && exec "$@"`,
-  "sh",
-];
 
 /** Ways to call a runtime, best first: cgroups guard the devices of the machine. */
 const ways: Readonly<Record<string, readonly Way[]>> = {
@@ -138,10 +124,7 @@ async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtim
     "runtime-missing",
     `no OCI runtime works here:\n${answers.map(line => `  ${line}`).join("\n")}`,
     {
-      hint:
-        process.getuid?.() === 0
-          ? "containers need namespaces and mounts: inside a container, run it privileged"
-          : "run as root, or in a user namespace",
+      hint: 'containers need namespaces and mounts: "bake doctor" tells what this machine grants, and what changes that',
     },
   );
 }
@@ -160,23 +143,8 @@ async function probe(
   await mkdir(join(bundle, "rootfs"), { recursive: true });
   try {
     await writeFile(join(bundle, "empty"), "");
-    const config = runtimeConfig({
-      command: {
-        args: ["/llbake-probe"],
-        env: ["PATH=/"],
-        cwd: "/",
-        user: "",
-        network: "none",
-        insecure: false,
-      },
-      root: { path: join(bundle, "rootfs"), readonly: false, mounts: [] },
-      user: { uid: 0, gid: 0, additionalGids: [] },
-      hostname: "probe",
-      hostsFile: join(bundle, "empty"),
-      resolvFile: join(bundle, "empty"),
-      cgroupsPath: hasCgroups ? `/${cgroup}` : undefined,
-      network: { kind: "none" },
-    });
+    const cgroupsPath = hasCgroups ? `/${cgroup}` : undefined;
+    const config = probeConfig(bundle, { program: "/llbake-probe", cgroupsPath });
     await writeFile(join(bundle, "config.json"), JSON.stringify(config));
     const { output } = await call(command.file, [
       ...command.args,

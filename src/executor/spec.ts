@@ -18,6 +18,8 @@ export interface SpecInput {
   readonly resolvFile: string;
   /** Undefined when the runtime makes no cgroup. */
   readonly cgroupsPath: string | undefined;
+  /** The command sees its cgroup, for programs that look for limits. Default false. */
+  readonly showsCgroup?: boolean;
   /** The command has a terminal of its own; default false. */
   readonly terminal?: boolean;
   readonly network: ContainerNetwork;
@@ -74,7 +76,6 @@ const systemMounts: readonly SpecMount[] = [
   { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
 ];
 
-/** The limits of the step, for programs that look for them. */
 const cgroupMount: SpecMount = {
   destination: "/sys/fs/cgroup",
   type: "cgroup",
@@ -228,7 +229,7 @@ export function mountDestinations(root: RootSpec, edits: ContainerEdits = noEdit
 }
 
 function mergeMounts(
-  { command, root, hostsFile, resolvFile, cgroupsPath, userNamespace }: SpecInput,
+  { command, root, hostsFile, resolvFile, showsCgroup = false, userNamespace }: SpecInput,
   edits: ContainerEdits,
 ): readonly SpecMount[] {
   const own = [...root.mounts.map(specMount), ...edits.mounts];
@@ -239,7 +240,7 @@ function mergeMounts(
     ["/etc/resolv.conf", resolvFile],
   ] as const;
   const given = [
-    ...[...systemMounts, ...(cgroupsPath === undefined ? [] : [cgroupMount])]
+    ...[...systemMounts, ...(showsCgroup ? [cgroupMount] : [])]
       .map(mount => (inNamespace && mount.type === "sysfs" ? machineSys : mount))
       .map(mount => (mount.type === "devpts" && !isMappedId("gid", TTY_GID) ? withoutGroup(mount) : mount))
       .map(mount => (command.insecure ? writable(mount) : mount)),

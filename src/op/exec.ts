@@ -49,7 +49,7 @@ export const execBinding: OpBinding<"exec"> = {
     const { exitCode, outOfMemory } = await executor
       .run(command, mounts.root, {
         signal: limit.signal,
-        onOutput: output.take,
+        onOutput: (stream, data) => output.take(stream, data),
         onNote: ({ message, hint }) =>
           context.emit({
             type: "warning",

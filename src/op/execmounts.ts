@@ -252,11 +252,12 @@ async function openSsh(
   { worker, session }: OpDeps,
 ): Promise<ContainerMount | undefined> {
   if (ssh === undefined) throw new BakeError("llb-invalid", `the ssh mount at "${dest}" names no agent`);
-  const agent = await session.ssh?.(ssh.id);
+  const id = ssh.id === "" ? "default" : ssh.id;
+  const agent = await session.ssh?.(id);
   if (agent === undefined) {
     if (ssh.optional) return undefined;
-    throw new BakeError("file-missing", `a step needs the ssh agent "${ssh.id}", which was not given`, {
-      hint: `add ssh = ["${ssh.id}"] to the target for the agent of SSH_AUTH_SOCK, or ["${ssh.id}=KEYFILE"] for a key`,
+    throw new BakeError("file-missing", `a step needs the ssh agent "${id}", which was not given`, {
+      hint: `add ssh = ["${id}"] to the target for the agent of SSH_AUTH_SOCK, or ["${id}=KEYFILE"] for a key`,
     });
   }
   const { listenAgent } = await import("../session/sshsocket.ts");

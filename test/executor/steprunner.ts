@@ -5,7 +5,7 @@ import { createExecutor } from "../../src/executor/container.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
 import { makeBusyboxRoot } from "../rig/statedir.ts";
 
-const [path = "", runtime = ""] = process.argv.slice(2);
+const [path = "", runtime = "", seconds = ""] = process.argv.slice(2);
 const root = await openStateRoot(path);
 const owner = await openOwner(root);
 const snapshots = await openSnapshotter(root, owner);
@@ -15,7 +15,7 @@ makeBusyboxRoot(base.root);
 const step = await snapshots.prepare(await base.commit());
 await executor.run(
   {
-    args: ["/bin/sh", "-c", "setsid sleep 86397 & echo; wait"],
+    args: ["/bin/sh", "-c", `setsid sleep ${seconds} & echo; wait`],
     env: ["PATH=/bin"],
     cwd: "/",
     user: "",
