@@ -76,13 +76,13 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
     return refreshing;
   };
   const touched = new Set<string>();
-  const touch = async (output: string): Promise<void> => {
+  const touch = (output: string): void => {
     const id = parseSnapshotId(output);
     if (id === undefined || output === "scratch" || touched.has(output)) return;
     touched.add(output);
     // What is found is about to be loaded: room for what has to run is not to be made at its cost.
     owner.lease("snapshot", id);
-    await touchSnapshot(root, id);
+    touchSnapshot(root, id);
   };
   const loadOutput = async (output: StoredOutput | undefined): Promise<Ref | undefined> => {
     if (output === undefined || output === null) return undefined;
@@ -106,7 +106,7 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
       const outputs = id === undefined ? undefined : records.get(id);
       if (id === undefined || outputs === undefined) return undefined;
       // A result may be of use without being loaded: when a later step's result is found.
-      for (const output of outputs) if (output !== null) await touch(output);
+      for (const output of outputs) if (output !== null) touch(output);
       return { id };
     },
     async load(record, index) {
