@@ -4,6 +4,7 @@
 import { chmodSync, closeSync, constants, lstatSync, openSync, readlinkSync, type Stats } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { errnoOf } from "./errno.ts";
+import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 
 /** open(2): a handle to name things by, which needs no right to read. Not among Node's constants. */
 const O_PATH = 0x200000;
@@ -62,7 +63,39 @@ export interface Place extends Disposable {
  * @param options.followLast whether a symlink at the end is followed too
  * @throws BakeError "file-operation" when symlinks form a loop
  */
-export function locate(root: string, path: string, { followLast }: { readonly followLast: boolean }): Place {
+export function locate(root: string, path: string, options: { readonly followLast: boolean }): Place {
+  return locateAtOnce(root, path, options) ?? locateStepwise(root, path, options);
+}
+
+/** The quick way, when the directory is there: resolved by name, opened, and found to be where it was to be. */
+function locateAtOnce(
+  root: string,
+  path: string,
+  options: { readonly followLast: boolean },
+): Place | undefined {
+  const resolved = resolveInRoot(root, path, options);
+  const relative = relativeToRoot(root, resolved);
+  const slash = relative.lastIndexOf("/");
+  const parent = under(root, relative.slice(0, Math.max(0, slash)));
+  let directory: Directory;
+  try {
+    directory = Directory.open(parent);
+  } catch {
+    return undefined;
+  }
+  if (readlinkSync(directory.path) !== parent) {
+    directory[Symbol.dispose]();
+    return undefined;
+  }
+  return {
+    directory,
+    path: relativeToRoot(root, parent),
+    names: relative === "" ? [] : [relative.slice(slash + 1)],
+    [Symbol.dispose]: () => directory[Symbol.dispose](),
+  };
+}
+
+function locateStepwise(root: string, path: string, { followLast }: { readonly followLast: boolean }): Place {
   const todo = path.split("/").reverse();
   /** From the root down; the names are those below the last one. */
   const open = [{ directory: openRoot(root), name: "" }];
