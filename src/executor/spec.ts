@@ -229,11 +229,11 @@ export function mountDestinations(root: RootSpec, edits: ContainerEdits = noEdit
 }
 
 function mergeMounts(
-  { command, root, hostsFile, resolvFile, showsCgroup = false, userNamespace }: SpecInput,
+  { command, root, hostsFile, resolvFile, showsCgroup = false, userNamespace, network }: SpecInput,
   edits: ContainerEdits,
 ): readonly SpecMount[] {
   const own = [...root.mounts.map(specMount), ...edits.mounts];
-  const inNamespace = userNamespace !== undefined || !isInitialNamespace();
+  const lacksNetwork = userNamespace !== undefined || (network.kind === "host" && !isInitialNamespace());
   const taken = new Set(own.map(mount => mount.destination));
   const etc = [
     ["/etc/hosts", hostsFile],
@@ -241,7 +241,7 @@ function mergeMounts(
   ] as const;
   const given = [
     ...[...systemMounts, ...(showsCgroup ? [cgroupMount] : [])]
-      .map(mount => (inNamespace && mount.type === "sysfs" ? machineSys : mount))
+      .map(mount => (lacksNetwork && mount.type === "sysfs" ? machineSys : mount))
       .map(mount => (mount.type === "devpts" && !isMappedId("gid", TTY_GID) ? withoutGroup(mount) : mount))
       .map(mount => (command.insecure ? writable(mount) : mount)),
     ...etc.map(([destination, source]) => bind(source, destination, true)),

@@ -31,14 +31,14 @@ export async function findGroup(root: string, name: string): Promise<{ readonly 
 /**
  * Resolves `user[:group]` of names or numbers; "" is root. A user without a group gets its primary group and those
  * that list it; a number that is no user's id gets group 0. A group given replaces all of these.
- * @throws BakeError "step-failed" when a name is unknown, "not-supported" when this user namespace lacks the id
+ * @throws BakeError "step-failed" when a name is unknown, or this user namespace lacks the id
  */
 export async function resolveUser(root: string, spec: string): Promise<ProcessUser> {
   const { uid, gid, additionalGids } = await lookUpUser(root, spec);
   const [hasUid, hasGid] = [isMappedId("uid", uid), isMappedId("gid", gid)];
   if (!hasUid || !hasGid)
     throw new BakeError(
-      "not-supported",
+      "step-failed",
       `cannot run as user ${uid}${hasUid ? `, group ${gid}` : ""}: the user namespace of this build has no such id`,
       { hint: 'run "bake doctor": it tells what gives this user more ids' },
     );

@@ -84,7 +84,7 @@ test("an ordinary user's image is root's, digest for digest", withRanges, async 
 test("a folder output is the user's own, and prune leaves nothing of anybody", withRanges, async () => {
   using project = userProject();
   project.write("file", "of the context\n");
-  project.write("Dockerfile", `${OWNERS.replace("USER 1000:1001\nRUN id > /tmp/who\n", "")}`);
+  project.write("Dockerfile", OWNERS.replace("USER 1000:1001\nRUN id > /tmp/who\n", ""));
   project.write("bake.hcl", target("default", `output = ["type=local,dest=out"]`));
   await bakeOk(["--progress=plain"], project.as);
   const others = execFileSync("find", ["out", "!", "-uid", String(user?.uid)], {

@@ -61,3 +61,17 @@ function hasRanges(name: string): boolean {
   }
   return has("/etc/subuid") && has("/etc/subgid");
 }
+
+/** An id that owns nothing (nobody's, by custom). */
+const NOBODY = 65534;
+
+/** Does something without the rights of root; this process runs it, so nothing else may go on in it meanwhile. */
+export async function withoutRights<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return await work();
+  process.seteuid?.(NOBODY);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
