@@ -292,8 +292,8 @@ function start(command: readonly string[], cwd: string, sockets: number): Starte
   const state = { over: false };
   const closed = once(child, "close").then(
     () => undefined,
-    (cause: Error) => {
-      text = cause.message;
+    (cause: unknown) => {
+      text = BakeError.from(cause).message;
     },
   );
   const ended = closed.then(() => {

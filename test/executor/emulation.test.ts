@@ -7,7 +7,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { BakeError } from "../../src/diagnostic/error.ts";
+import type { BakeError } from "../../src/diagnostic/error.ts";
 import { findHostEntry, openBinfmtNamespace, registration } from "../../src/executor/binfmt.ts";
 import { createExecutor } from "../../src/executor/container.ts";
 import { readElfHead } from "../../src/executor/elf.ts";
