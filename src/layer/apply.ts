@@ -4,6 +4,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  ftruncateSync,
   futimesSync,
   linkSync,
   lutimesSync,
@@ -23,6 +24,7 @@ import { removeEntry } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO } from "./mknod.ts";
 import { cleanPath } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
+import type { DataPiece } from "./tarsparse.ts";
 import { readTar, type TarEntry, type TarHeader } from "./tar.ts";
 import { parseWhiteout } from "./whiteout.ts";
 import { givesOwners, setOwner } from "./owner.ts";
@@ -148,7 +150,8 @@ class Target implements Disposable {
     this.#makeNode = makeNode;
   }
 
-  async add({ header, body }: TarEntry): Promise<void> {
+  async add(tarEntry: TarEntry): Promise<void> {
+    const { header } = tarEntry;
     if (this.#stale) this.#forget();
     const path = insidePath(header.name);
     const whiteout = this.#options.whiteouts === false ? undefined : parseWhiteout(path);
@@ -178,7 +181,7 @@ class Target implements Disposable {
       // A link to itself, as some tools write, is what is there already.
       if (source?.path === target.path) return;
       if (existing !== undefined) this.#remove(target, existing);
-      await this.#create(target, header, body, source);
+      await this.#create(target, tarEntry, source);
     }
     this.#markWritten(target.path);
   }
@@ -196,16 +199,12 @@ class Target implements Disposable {
     this.#forget();
   }
 
-  async #create(
-    entry: Entry,
-    header: TarHeader,
-    body: AsyncIterable<Buffer>,
-    source: Entry | undefined,
-  ): Promise<void> {
+  async #create(entry: Entry, tarEntry: TarEntry, source: Entry | undefined): Promise<void> {
+    const { header } = tarEntry;
     const target = entry.directory.at(entry.name);
     switch (header.type) {
       case "file":
-        return this.#writeFile(target, header, body);
+        return this.#writeFile(target, tarEntry);
       case "hardlink":
         if (source !== undefined) linkSync(source.directory.at(source.name), target);
         return;
@@ -239,14 +238,15 @@ class Target implements Disposable {
     }
   }
 
-  async #writeFile(target: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+  async #writeFile(target: string, { header, body, pieces }: TarEntry): Promise<void> {
     const fd = openSync(
       target,
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o600,
     );
     try {
-      if (header.size > 0) {
+      if (pieces !== undefined) await writePieces(fd, body, pieces, header.size);
+      else if (header.size > 0) {
         for await (const chunk of body) {
           for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
         }
@@ -485,4 +485,31 @@ function insidePath(name: string): string {
   }
   if (name.includes("\0")) throw new BakeError("content-corrupt", "the archive has a name with a zero byte");
   return cleanPath(name);
+}
+
+/** Writes the data of a file with holes where it belongs, and nothing else. */
+async function writePieces(
+  fd: number,
+  body: AsyncIterable<Buffer>,
+  pieces: readonly DataPiece[],
+  sizeBytes: number,
+): Promise<void> {
+  let next = 0;
+  let position = 0;
+  let left = 0;
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length;) {
+      while (left === 0) {
+        const piece = pieces[next++];
+        if (piece === undefined)
+          throw new Error("BUG: more data than the map of a sparse file has places for");
+        ({ offset: position, size: left } = piece);
+      }
+      const written = writeSync(fd, chunk, at, Math.min(left, chunk.length - at), position);
+      at += written;
+      position += written;
+      left -= written;
+    }
+  }
+  ftruncateSync(fd, sizeBytes);
 }

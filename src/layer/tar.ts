@@ -2,6 +2,7 @@
 // reading. Written here because attribute values in PAX records are bytes, not text, and mode 0 and large owners must
 // survive; general tar libraries lose them.
 import { BakeError } from "../diagnostic/error.ts";
+import { type DataPiece, expectSound, paxMapOf, readDataMap, readOldMap } from "./tarsparse.ts";
 import type { Xattr } from "./xattr.ts";
 
 export type TarType = "file" | "hardlink" | "symlink" | "char" | "block" | "directory" | "fifo";
@@ -29,6 +30,8 @@ export interface TarEntry {
   readonly header: TarHeader;
   /** The content; may be left unread, but only until the next entry is asked for. */
   readonly body: AsyncIterable<Buffer>;
+  /** Where the content belongs in a file with holes, whose whole size is in the header; undefined for all others. */
+  readonly pieces: readonly DataPiece[] | undefined;
 }
 
 const BLOCK = 512;
@@ -46,6 +49,7 @@ const TYPES: ReadonlyMap<string, TarType> = new Map([
   ["0", "file"],
   ["\0", "file"],
   ["7", "file"],
+  ["S", "file"],
   ["1", "hardlink"],
   ["2", "symlink"],
   ["3", "char"],
@@ -187,13 +191,24 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         extension.set(raw.flag === "L" ? "path" : "linkpath", end < 0 ? text : text.subarray(0, end));
         continue;
       }
-      const header = completeHeader(
-        raw,
-        globals.size === 0 ? extension : new Map([...globals, ...extension]),
-      );
+      const pax = globals.size === 0 ? extension : new Map([...globals, ...extension]);
+      const header = completeHeader(raw, pax);
       extension = new Map();
+      const old = raw.flag === "S" ? await readOldMap(block, number, () => reader.read(BLOCK)) : undefined;
       reader.beginBody(header.size);
-      yield { header, body: reader };
+      const map = paxMapOf(pax);
+      const sparse =
+        old ??
+        (map?.kind === "data"
+          ? await readDataMap(map.size, () => reader.readBodyBlock())
+          : map?.kind === "records"
+            ? map.file
+            : undefined);
+      if (sparse === undefined) yield { header, body: reader, pieces: undefined };
+      else {
+        expectSound(sparse, reader.bodyLeft);
+        yield { header: { ...header, size: sparse.size }, body: reader, pieces: sparse.pieces };
+      }
       await reader.skipBody();
     }
     await reader.drain();
@@ -218,12 +233,9 @@ function decodeBlock(block: Buffer): RawHeader {
   const stored = number(block, 148, 8);
   if (stored !== sum && stored !== signedSum) throw corrupt("the checksum of a header is wrong");
   const magic = block.toString("latin1", 257, 263);
-  const isGnu = magic === "ustar ";
   const flag = String.fromCharCode(block[156] ?? 0);
   const name = text(block, 0, 100);
   const prefix = magic === "ustar\0" ? text(block, 345, 155) : "";
-  if (isGnu && flag === "S")
-    throw new BakeError("not-supported", "archives with GNU sparse files cannot be read");
   return {
     flag,
     name: prefix === "" ? name : `${prefix}/${name}`,
@@ -239,12 +251,9 @@ function decodeBlock(block: Buffer): RawHeader {
 }
 
 function completeHeader(raw: RawHeader, pax: ReadonlyMap<string, Buffer>): TarHeader {
-  const name = pax.get("path")?.toString("utf8") ?? raw.name;
+  const name = (pax.get("GNU.sparse.name") ?? pax.get("path"))?.toString("utf8") ?? raw.name;
   const type = raw.flag === "\0" && name.endsWith("/") ? "directory" : TYPES.get(raw.flag);
   if (type === undefined) throw corrupt(`"${name}" has the unknown type ${JSON.stringify(raw.flag)}`);
-  if (pax.has("GNU.sparse.major") || pax.has("GNU.sparse.map")) {
-    throw new BakeError("not-supported", "archives with GNU sparse files cannot be read");
-  }
   const decimal = (key: string, otherwise: number): number => {
     const value = pax.get(key)?.toString("latin1");
     if (value === undefined || value === "") return otherwise;
@@ -289,7 +298,13 @@ function decodePax(bytes: Buffer): Map<string, Buffer> {
     ) {
       throw corrupt("a PAX record is malformed");
     }
-    records.set(bytes.toString("utf8", space + 1, equals), bytes.subarray(equals + 1, end - 1));
+    const key = bytes.toString("utf8", space + 1, equals);
+    const value = bytes.subarray(equals + 1, end - 1);
+    // The oldest PAX form of sparse files repeats two records; together they are what the next one has in one.
+    if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") {
+      const before = records.get("GNU.sparse.map");
+      records.set("GNU.sparse.map", before ? Buffer.concat([before, Buffer.from(","), value]) : value);
+    } else records.set(key, value);
     at = end;
   }
   return records;
@@ -369,6 +384,18 @@ class BlockReader implements AsyncIterable<Buffer> {
   beginBody(size: number): void {
     this.#bodyLeft = size;
     this.#padding = (BLOCK - (size % BLOCK)) % BLOCK;
+  }
+
+  get bodyLeft(): number {
+    return this.#bodyLeft;
+  }
+
+  /** A block from the start of the body, which is then no more part of it. */
+  async readBodyBlock(): Promise<Buffer> {
+    const block = this.#bodyLeft < BLOCK ? undefined : await this.read(BLOCK);
+    if (block?.length !== BLOCK) throw corrupt("the map of a sparse file is cut off");
+    this.#bodyLeft -= BLOCK;
+    return Buffer.from(block);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
