@@ -7,6 +7,7 @@ import { pipeline } from "node:stream/promises";
 import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { copyInto } from "../layer/copytree.ts";
+import { notesOwners } from "../layer/owner.ts";
 import { packTree } from "../layer/pack.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -66,8 +67,8 @@ async function stageLocal(
         createDestPath: true,
         allowWildcard: false,
         allowEmptyWildcard: false,
-        // In a user namespace the result is that of an ordinary user, who could not remove files of others.
-        ...(!isInitialNamespace() && { owner: { uid: 0, gid: 0 } }),
+        // The result of an ordinary user is that user's, who could not remove files of others.
+        ...((!isInitialNamespace() || notesOwners()) && { owner: { uid: 0, gid: 0 } }),
         signal: context.signal,
       });
     }

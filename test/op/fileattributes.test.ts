@@ -362,11 +362,15 @@ const rows: readonly Row[] = [
 test("attributes of file actions, one by one", async t => {
   await using rig = await engineRig();
   for (const { name, base = scratch(), action, gives } of rows) {
-    await t.test(name, async () => {
-      const files = rig.files(base.file(action));
-      if (gives instanceof RegExp) await assert.rejects(files, gives);
-      else assert.deepEqual(await describeTree(await files, { owners: false }), gives);
-    });
+    await t.test(
+      name,
+      { skip: name === "mode 0" && !isRoot && "nobody but root reads such a file" },
+      async () => {
+        const files = rig.files(base.file(action));
+        if (gives instanceof RegExp) await assert.rejects(files, gives);
+        else assert.deepEqual(await describeTree(await files, { owners: false }), gives);
+      },
+    );
   }
 });
 
