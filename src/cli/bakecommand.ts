@@ -1,21 +1,14 @@
 // The options of `bake [TARGET...]`: those of `docker buildx bake`, and a few of llbake's own.
 import { InvalidArgumentError, Option } from "commander";
-import { collect, parseSwitch } from "./arguments.ts";
+import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
 import type { WorkerKind } from "../worker/worker.ts";
 import type { BakeFlags } from "./flags.ts";
+import { onOff } from "./switch.ts";
 
 export const defineBake: DefineCommand = (command, context, done) => {
   const value = (flags: string, text: string): Option => new Option(flags, text);
   const repeated = (flags: string, text: string): Option => new Option(flags, text).argParser(collect);
-  const onOff = (long: string, text: string, short = ""): Option => {
-    const option = new Option(`${short === "" ? "" : `${short}, `}${long} [bool]`, text).argParser(
-      parseSwitch(long),
-    );
-    // commander would take `--no-cache` for the negation of `--cache`.
-    option.negate = false;
-    return option;
-  };
   const options = [
     repeated(
       "-f, --file <path>",
@@ -91,7 +84,10 @@ export const defineBake: DefineCommand = (command, context, done) => {
     value("--step-timeout <time>", "stop a step that takes longer, as 90s, 10m or 1h30m"),
     onOff("--keep-going", "build the other targets to their end when one fails"),
     value("--on-error <what>", "when a command fails: shell opens one in its container, as it left it"),
-    onOff("--verify-inputs", "read every file of local folders, also those whose times say they are unchanged"),
+    onOff(
+      "--verify-inputs",
+      "read every file of local folders, also those whose times say they are unchanged",
+    ),
     onOff("--fail-on-cache-miss", "fail with the reasons instead of executing a step"),
   ];
   for (const option of options) command.addOption(option);

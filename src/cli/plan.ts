@@ -2,6 +2,7 @@
 import { exitCodes } from "../diagnostic/codes.ts";
 import { collect } from "./arguments.ts";
 import type { DefineCommand } from "./command.ts";
+import { onOff } from "./switch.ts";
 import { countExecuted, parseFormat, type ReportFormat, reportJson, reportText } from "./stepreport.ts";
 
 interface PlanFlags {
@@ -9,6 +10,8 @@ interface PlanFlags {
   readonly set?: readonly string[];
   readonly var?: readonly string[];
   readonly allow?: readonly string[];
+  readonly pull?: boolean;
+  readonly noCache?: boolean;
   readonly format: ReportFormat;
   readonly root?: string;
 }
@@ -22,6 +25,8 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
     .option("--set <override>", "override a target's value; may be repeated", collect)
     .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect)
     .option("--allow <entitlement>", "grant a target more than the default; may be repeated", collect)
+    .addOption(onOff("--pull", "look up every base image anew"))
+    .addOption(onOff("--no-cache", "tell what runs when every step is executed"))
     .option("--format <format>", "text or json", parseFormat, "text")
     .option("--root <dir>", "folder for the cache and other state")
     .action(async (names: readonly string[], flags: PlanFlags) => {

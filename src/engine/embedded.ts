@@ -107,9 +107,11 @@ export function createEmbeddedEngine(options: EmbeddedOptions): Engine {
       return await lowerRequests(requests, run.host, context.signal);
     },
     solve: async (requests, context) => {
-      listeners.add(context.emit);
       try {
         const open = await worker();
+        // What earlier runs used may go: with --watch there are many of them in one process.
+        if (listeners.size === 0) open.owner.releaseLeases();
+        listeners.add(context.emit);
         await using run = createRun(open, options, context);
         await using _growth = watchGrowth(open.root, open.owner);
         return await run.solve(requests);
