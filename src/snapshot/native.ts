@@ -35,10 +35,10 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       return { root: store.files(id), [Symbol.asyncDispose]: nothing };
     },
     chain: id => store.chain(id),
-    exists: async id => (await store.use(id)) !== undefined,
+    exists: id => store.isWhole(id),
     async lookup(name) {
       const id = snapshotIdOfName(name);
-      return (await store.use(id)) && id;
+      return (await store.isWhole(id)) ? id : undefined;
     },
     noted: (id, name) => readNote(store, id, name),
     async changes(id) {

@@ -32,6 +32,8 @@ export interface SnapshotStore {
   meta(id: SnapshotId): Promise<SnapshotMeta | undefined>;
   /** As `meta`, leased for the life of this process. */
   use(id: SnapshotId): Promise<SnapshotMeta | undefined>;
+  /** Whether a snapshot and all that it builds upon is there; leases it. */
+  isWhole(id: SnapshotId): Promise<boolean>;
   /** Oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
   /** Moves a folder holding `fs` into place. When a snapshot of that name is there already, that one is kept. */
@@ -66,6 +68,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
   /** Committed snapshots never change, so what was read once holds while we lease them. */
   const known = new Map<SnapshotId, SnapshotMeta>();
   let dirty = false;
+  owner.onRelease(() => known.clear());
   const folder = (id: SnapshotId): string => join(root.snapshots, id);
 
   owner.onDispose(async () => {
@@ -113,6 +116,20 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         { shared: true },
       );
     },
+    async isWhole(id) {
+      for (let next: SnapshotId | undefined = id; next !== undefined;) {
+        const meta: SnapshotMeta | undefined =
+          next === id ? await store.use(next) : (known.get(next) ?? (await readMeta(next)));
+        if (meta === undefined) {
+          // Whoever makes it again makes what builds upon it again too.
+          known.delete(id);
+          return false;
+        }
+        known.set(next, meta);
+        next = meta.parent;
+      }
+      return true;
+    },
     async chain(id) {
       const chain: SnapshotId[] = [];
       for (let next: SnapshotId | undefined = id; next !== undefined;) {
@@ -134,7 +151,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         bootNs: String(process.hrtime.bigint()),
       };
       try {
-        writeFileSync(join(draft, "meta.json"), JSON.stringify(full));
+        writeFileSync(join(draft, "meta.json"), formatMeta(full));
         const place = (): Promise<void> => {
           owner.lease("snapshot", id);
           return placeFolder(
@@ -255,6 +272,16 @@ async function emptyFolder(path: string): Promise<void> {
   for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
 }
 
+/** The file of a snapshot, with a check: a wrong parent would be another file system. */
+export function formatMeta(meta: SnapshotMeta): string {
+  return JSON.stringify({ ...meta, check: checkOf(meta) });
+}
+
+/** Over the fields in the order in which they stand in the file. */
+function checkOf(fields: object): string {
+  return createHash("sha256").update(JSON.stringify(fields)).digest("hex").slice(0, 16);
+}
+
 function parseMeta(text: string): SnapshotMeta | undefined {
   let value: unknown;
   try {
@@ -263,7 +290,9 @@ function parseMeta(text: string): SnapshotMeta | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { parent, created, kind, boot, bootNs, copiedNs } = value as Readonly<Record<string, unknown>>;
+  const { check, ...fields } = value as Readonly<Record<string, unknown>>;
+  if (check !== checkOf(fields)) return undefined;
+  const { parent, created, kind, boot, bootNs, copiedNs } = fields;
   if (parent !== undefined && typeof parent !== "string") return undefined;
   if (typeof created !== "number" || (kind !== "overlay" && kind !== "native")) return undefined;
   if (typeof boot !== "string" || typeof bootNs !== "string") return undefined;

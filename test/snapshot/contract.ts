@@ -20,6 +20,7 @@ import { openOwner } from "../../src/content/lease.ts";
 import { loadLibc } from "../../src/content/libc.ts";
 import { openSnapshots, type Snapshots } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
+import { formatMeta } from "../../src/snapshot/snapshotstore.ts";
 import { mountsBelow, openStateDir, type StateDir } from "../rig/statedir.ts";
 
 export function snapshotterContract(kind: Snapshotter["kind"], skip: string | false): void {
@@ -285,13 +286,32 @@ export function snapshotterContract(kind: Snapshotter["kind"], skip: string | fa
   });
 
   contract(
+    "a snapshot is there only with all that it builds upon, undamaged",
+    async ({ snapshotter: s }, { root, owner }) => {
+      const first = await (await s.prepare(undefined)).commit();
+      const second = await (await s.prepare(first)).commit();
+      const path = join(root.snapshots, first, "meta.json");
+      const text = readFileSync(path, "utf8");
+      for (const damaged of [text.replace('"created":1', '"created":2'), "", "{}"]) {
+        writeFileSync(path, damaged);
+        // As another process finds it.
+        const { snapshotter } = await openSnapshots(root, owner, { kind });
+        assert.equal(await snapshotter.exists(second), false, damaged);
+      }
+      writeFileSync(path, text);
+      const { snapshotter } = await openSnapshots(root, owner, { kind });
+      assert.equal(await snapshotter.exists(second), true);
+    },
+  );
+
+  contract(
     "after a power cut, what was not flushed is not used; what was flushed is",
     async (_, { root, owner }) => {
       const earlier = (id: string, boot: string, bootNs: string): SnapshotId => {
         mkdirSync(join(root.snapshots, id, "fs"), { recursive: true });
         writeFileSync(
           join(root.snapshots, id, "meta.json"),
-          JSON.stringify({ created: 1, kind, boot, bootNs }),
+          formatMeta({ parent: undefined, created: 1, kind, boot, bootNs }),
         );
         return id as SnapshotId;
       };
