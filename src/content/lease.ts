@@ -8,10 +8,12 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -47,6 +49,13 @@ export interface Owner extends AsyncDisposable {
    * this process be killed, the next one removes it. Its name has to match `OUTSIDE_NAME`.
    */
   noteOutside(path: string): void;
+  /**
+   * Gives all leases back, so that what was used can be removed; whatever is used again is to be leased again. Nothing
+   * happens while something is still in the making.
+   */
+  releaseLeases(): void;
+  /** Runs when leases were given back: what was known to exist may be gone from then on. */
+  onRelease(forget: () => void): void;
   /** Runs before the folder is removed, newest first; a failure does not keep the others from running. */
   onDispose(release: () => Promise<void>): void;
 }
@@ -128,6 +137,7 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
   const path = join(root.owners, name);
   const leased = new Set<string>();
   const releases: (() => Promise<void>)[] = [];
+  const forgetters: (() => void)[] = [];
   let counter = 0;
   let disposed = false;
   const ledger = openLedger(root, name, room);
@@ -144,6 +154,16 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
       leased.add(line);
     },
     noteOutside: outside => appendFileSync(join(path, OUTSIDE), `${JSON.stringify(outside)}\n`),
+    releaseLeases() {
+      // What is mounted is made of what was leased.
+      if (leased.size === 0 || readdirSync(join(path, "active")).length > 0) return;
+      writeFileSync(join(path, "leases"), "");
+      leased.clear();
+      for (const forget of forgetters) forget();
+    },
+    onRelease(forget) {
+      forgetters.push(forget);
+    },
     onDispose(release) {
       releases.push(release);
     },

@@ -69,6 +69,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
   const known = new Map<SnapshotId, SnapshotMeta>();
   let dirty = false;
   owner.onRelease(() => known.clear());
+  owner.onRelease(() => known.clear());
   const folder = (id: SnapshotId): string => join(root.snapshots, id);
 
   owner.onDispose(async () => {
