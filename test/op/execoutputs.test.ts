@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 import {
   encodeOp,
   local,
@@ -97,9 +97,9 @@ const read = async (rig: EngineRig, state: State, path: string): Promise<string 
   return existsSync(file) ? readFileSync(file, "utf8") : undefined;
 };
 
-describe("mounts of commands", { skip: skipWithoutContainers }, () => {
-  test("one command has an output a mount, and runs once for all of them", async () => {
-    await using rig = await engineRig();
+test("mounts of commands", { skip: skipWithoutContainers }, async t => {
+  await using rig = await engineRig();
+  await t.test("one command has an output a mount, and runs once for all of them", async () => {
     const of = (index: number): State =>
       outputOf(
         index,
@@ -122,8 +122,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     assert.equal(await read(rig, data, "sub/f"), "data");
   });
 
-  test("the root need not have an output", async () => {
-    await using rig = await engineRig();
+  await t.test("the root need not have an output", async () => {
     const state = outputOf(
       0,
       "echo -n x >/made; cp /made /m/",
@@ -136,8 +135,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     assert.equal(await read(rig, state, "made"), "x");
   });
 
-  test("a read-only mount cannot be written, and its output is its input", async () => {
-    await using rig = await engineRig();
+  await t.test("a read-only mount cannot be written, and its output is its input", async () => {
     const mounts = [
       { dest: "/", output: 0 },
       { dest: "/m", input: 0, output: 1, readonly: true },
@@ -163,8 +161,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     );
   });
 
-  test("a read-only root cannot be written, with an output or without", async () => {
-    await using rig = await engineRig();
+  await t.test("a read-only root cannot be written, with an output or without", async () => {
     const script = "! touch /x 2>/dev/null; echo -n y >/m/y";
     for (const output of [-1, 1]) {
       const state = outputOf(
@@ -191,8 +188,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     assert.ok(existsSync(join(files, "bin/busybox")) && !existsSync(join(files, "x")));
   });
 
-  test("a read-only scratch mount is empty", async () => {
-    await using rig = await engineRig();
+  await t.test("a read-only scratch mount is empty", async () => {
     const state = outputOf(
       0,
       "ls -A /m | wc -l >/count; ! touch /m/x 2>/dev/null",
@@ -205,8 +201,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     assert.equal((await read(rig, state, "count"))?.trim(), "0");
   });
 
-  test("a selector mounts a part, a file too, and the output is the whole", async () => {
-    await using rig = await engineRig();
+  await t.test("a selector mounts a part, a file too, and the output is the whole", async () => {
     const mounts = [
       { dest: "/", output: 0 },
       { dest: "/m", input: 0, selector: "/sub", output: 1 },
@@ -231,8 +226,7 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     await assert.rejects(rig.files(missing), /"\/nope"/);
   });
 
-  test("the output of a cache mount is what the cache began with", async () => {
-    await using rig = await engineRig();
+  await t.test("the output of a cache mount is what the cache began with", async () => {
     const mounts = [
       { dest: "/", output: 0 },
       { dest: "/c", input: 0, output: 1, type: "cache", cache: { id: "c", sharing: "shared" } },
@@ -243,75 +237,78 @@ describe("mounts of commands", { skip: skipWithoutContainers }, () => {
     assert.ok(existsSync(join(files, "g")) && !existsSync(join(files, "more")));
   });
 
-  test("mounts within mounts are made parents first, and relative ones from the working directory", async () => {
-    await using rig = await engineRig();
-    const state = outputOf(
-      0,
-      "cat /a/b/sub/f rel/g >/seen",
-      [data],
-      [
-        { dest: "/", output: 0 },
-        { dest: "/a/b", input: 0, readonly: true },
-        { dest: "/a", type: "tmpfs" },
-        { dest: "rel", input: 0, readonly: true },
-      ],
-      "/work",
-    );
-    assert.equal(await read(rig, state, "seen"), "datag");
-  });
-
-  test("a mount is keyed by what it can show: by content where nothing else gets into a result", async () => {
-    await using rig = await engineRig();
-    const context = join(rig.dir.path, "context");
-    mkdirSync(join(context, "sub"), { recursive: true });
-    rig.locals.set("context", context);
-    const from = local("context", { uniqueId: "context" });
-    const ran = async (state: State): Promise<boolean> => {
-      await rig.reopen();
-      rig.executed();
-      await rig.files(state);
-      return rig.executed().length > 0;
-    };
-    const put = (inside: string, beside: string): void => {
-      writeFileSync(join(context, "sub/f"), inside);
-      writeFileSync(join(context, "beside"), beside);
-    };
-    const rows = [
-      { mount: { selector: "/sub", readonly: true }, inside: true, beside: false },
-      { mount: { readonly: true }, inside: true, beside: true },
-      { mount: { selector: "/sub" }, inside: true, beside: false },
-      { mount: { selector: "/sub", output: 1 }, inside: true, beside: true },
-      { mount: { selector: "/sub", output: 1, readonly: true }, inside: true, beside: true },
-      { mount: { selector: "/sub", contentCache: "off" }, inside: true, beside: true },
-    ] as const;
-    for (const [index, { mount, inside, beside }] of rows.entries()) {
-      put("1", "1");
+  await t.test(
+    "mounts within mounts are made parents first, and relative ones from the working directory",
+    async () => {
       const state = outputOf(
         0,
-        `cat /m/* >/seen || true; echo ${index}`,
+        "cat /a/b/sub/f rel/g >/seen",
+        [data],
+        [
+          { dest: "/", output: 0 },
+          { dest: "/a/b", input: 0, readonly: true },
+          { dest: "/a", type: "tmpfs" },
+          { dest: "rel", input: 0, readonly: true },
+        ],
+        "/work",
+      );
+      assert.equal(await read(rig, state, "seen"), "datag");
+    },
+  );
+
+  await t.test(
+    "a mount is keyed by what it can show: by content where nothing else gets into a result",
+    async () => {
+      const context = join(rig.dir.path, "context");
+      mkdirSync(join(context, "sub"), { recursive: true });
+      rig.locals.set("context", context);
+      const from = local("context", { uniqueId: "context" });
+      const ran = async (state: State): Promise<boolean> => {
+        rig.executed();
+        await rig.files(state);
+        return rig.executed().length > 0;
+      };
+      const put = (inside: string, beside: string): void => {
+        writeFileSync(join(context, "sub/f"), inside);
+        writeFileSync(join(context, "beside"), beside);
+      };
+      const rows = [
+        { mount: { selector: "/sub", readonly: true }, inside: true, beside: false },
+        { mount: { readonly: true }, inside: true, beside: true },
+        { mount: { selector: "/sub" }, inside: true, beside: false },
+        { mount: { selector: "/sub", output: 1 }, inside: true, beside: true },
+        { mount: { selector: "/sub", output: 1, readonly: true }, inside: true, beside: true },
+        { mount: { selector: "/sub", contentCache: "off" }, inside: true, beside: true },
+      ] as const;
+      for (const [index, { mount, inside, beside }] of rows.entries()) {
+        put("1", "1");
+        const state = outputOf(
+          0,
+          `cat /m/* >/seen || true; echo ${index}`,
+          [from],
+          [
+            { dest: "/", output: 0 },
+            { dest: "/m", input: 0, ...mount },
+          ],
+        );
+        const shown = JSON.stringify(mount);
+        assert.equal(await ran(state), true, `${shown} at first`);
+        assert.equal(await ran(state), false, `${shown} again`);
+        put("1", "2");
+        assert.equal(await ran(state), beside, `${shown} after a change beside it`);
+        put("2", "2");
+        assert.equal(await ran(state), inside, `${shown} after a change in it`);
+      }
+      const unsafe = outputOf(
+        1,
+        "true",
         [from],
         [
           { dest: "/", output: 0 },
-          { dest: "/m", input: 0, ...mount },
+          { dest: "/m", input: 0, selector: "/sub", output: 1, contentCache: "on" },
         ],
       );
-      const shown = JSON.stringify(mount);
-      assert.equal(await ran(state), true, `${shown} at first`);
-      assert.equal(await ran(state), false, `${shown} again`);
-      put("1", "2");
-      assert.equal(await ran(state), beside, `${shown} after a change beside it`);
-      put("2", "2");
-      assert.equal(await ran(state), inside, `${shown} after a change in it`);
-    }
-    const unsafe = outputOf(
-      1,
-      "true",
-      [from],
-      [
-        { dest: "/", output: 0 },
-        { dest: "/m", input: 0, selector: "/sub", output: 1, contentCache: "on" },
-      ],
-    );
-    await assert.rejects(rig.files(unsafe), /cannot be cached by content/);
-  });
+      await assert.rejects(rig.files(unsafe), /cannot be cached by content/);
+    },
+  );
 });
