@@ -133,9 +133,11 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
       const declared = readDeclaredSize(path);
       const size = declared === undefined ? treeSize(path) : Promise.resolve(declared);
       const measured = size.then(
-        bytes => {
+        async bytes => {
           active = Math.max(0, active - bytes);
           add(bytes);
+          // More than was granted was written before anybody looked: what is above the limit goes now.
+          await cover(0);
         },
         // Whatever it is, the next count finds it.
         () => undefined,

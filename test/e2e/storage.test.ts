@@ -132,34 +132,38 @@ test("part of the cache pruned, the rest is used and the result is right", { ski
   assert.match((await bakeOk(["prune", "--older-than", "1h"], project)).stdout, /^Removed 0 entries/);
 });
 
-test("pruning all in a loop does not disturb builds that run meanwhile", { skip }, async () => {
-  using project = tempProject();
-  writeProject(project, 1);
-  let building = true;
-  const pruning = (async () => {
-    let rounds = 0;
-    for (; building; rounds++) await bakeOk(["prune", "--all"], project);
-    return rounds;
-  })();
-  try {
-    const build = async (worker: string): Promise<void> => {
-      for (const round of ["1", "2", "3"]) {
-        const out = `out-${worker}`;
-        await bakeOk(
-          ["--set", `*.args.X=${worker}${round}`, "--set", `*.output=type=local,dest=${out}`],
-          project,
-        );
-        assert.equal(project.read(`${out}/twice`), `${worker}${round}\n${worker}${round}\n`);
-      }
-    };
-    // The last of them all build the same.
-    await Promise.all([build("a"), build("b"), build("c")]);
-  } finally {
-    building = false;
-    assert.ok((await pruning) > 0);
-  }
-  await expectWhole(project);
-});
+test(
+  "ea#4191, bk#1013, moby#39547: pruning all in a loop does not disturb builds that run meanwhile",
+  { skip },
+  async () => {
+    using project = tempProject();
+    writeProject(project, 1);
+    let building = true;
+    const pruning = (async () => {
+      let rounds = 0;
+      for (; building; rounds++) await bakeOk(["prune", "--all"], project);
+      return rounds;
+    })();
+    try {
+      const build = async (worker: string): Promise<void> => {
+        for (const round of ["1", "2", "3"]) {
+          const out = `out-${worker}`;
+          await bakeOk(
+            ["--set", `*.args.X=${worker}${round}`, "--set", `*.output=type=local,dest=${out}`],
+            project,
+          );
+          assert.equal(project.read(`${out}/twice`), `${worker}${round}\n${worker}${round}\n`);
+        }
+      };
+      // The last of them all build the same.
+      await Promise.all([build("a"), build("b"), build("c")]);
+    } finally {
+      building = false;
+      assert.ok((await pruning) > 0);
+    }
+    await expectWhole(project);
+  },
+);
 
 test("prune killed at any moment leaves a whole store", { skip }, async () => {
   using project = tempProject();
@@ -478,3 +482,32 @@ function expectWholeArchive(path: string): void {
   assert.ok(index.manifests.length > 0);
   for (const { digest } of index.manifests) visit(digest);
 }
+
+test(
+  "--watch gives back what earlier rebuilds used, so it stays below the limit as well",
+  { skip },
+  async () => {
+    using project = tempProject();
+    project.write("bake.hcl", target("default", `output = ["type=cacheonly"]`));
+    project.write(
+      "Dockerfile",
+      `${baseStage}FROM base\nCOPY page /page\nRUN cat /page && dd if=/dev/zero of=/big bs=1M count=2\n`,
+    );
+    project.write("page", "0");
+    await using running = startBake(["--watch", "--progress=plain", "--cache-max-size", "12MB"], project);
+    let at = await running.saw(/watching[^\n]*\n/i);
+    for (const page of ["1", "2", "3", "4", "5"]) {
+      project.write("page", page);
+      at = await running.saw(/watching[^\n]*\n/i, at);
+      assert.ok(diskUsage(project.root) <= 12 * MIB);
+    }
+    const { entries } = await usage(project);
+    assert.ok(
+      entries.some(({ kind, inUse }) => kind === "snapshot" && !inUse),
+      "earlier results can go",
+    );
+    running.kill("SIGINT");
+    const { stderr } = await running.outcome;
+    assert.doesNotMatch(stderr, /above its limit/);
+  },
+);
