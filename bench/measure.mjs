@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
-export const program = join(root, "dist", "cli.js");
+export const program = process.env.LLBAKE_BENCH_PROGRAM ?? join(root, "dist", "cli.js");
 
 // Projects of benchmarks take busybox from the host, which would otherwise need a grant in each command.
 process.env.BUILDX_BAKE_ENTITLEMENTS_FS = "0";
@@ -76,4 +76,70 @@ function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Runs a program to its end; gives milliseconds of wall and processor time, and the largest resident set in MiB. */
+export function measured(command, args, options = {}) {
+  const started = performance.now();
+  const { status, stdout, stderr } = spawnSync(
+    "/usr/bin/time",
+    ["-q", "-f", "llbake-bench %U %S %M", command, ...args],
+    { encoding: "utf8", maxBuffer: 1 << 28, ...options, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  const wallMs = performance.now() - started;
+  const found = /llbake-bench ([\d.]+) ([\d.]+) (\d+)\n$/.exec(stderr ?? "");
+  if (status !== 0 || found === null)
+    throw new Error(`${command} ${args.join(" ")} ended with ${status}\n${stdout ?? ""}${stderr ?? ""}`);
+  const [, user, system, kilobytes] = found.map(Number);
+  return { wallMs, cpuMs: (user + system) * 1000, rssMib: kilobytes / 1024 };
+}
+
+/**
+ * Measures several things by turns; each is a function that gives what `measured` gives (or nothing, then its own time
+ * counts). Medians of each, and of the ratio of its wall time to the last one's, in the same round.
+ */
+export async function byTurns(things, { rounds, warmups = 1 }) {
+  const samples = things.map(() => []);
+  for (let round = -warmups; round < rounds; round++) {
+    for (const [index, thing] of things.entries()) {
+      const started = performance.now();
+      const sample = (await thing(round)) ?? { wallMs: performance.now() - started };
+      if (round >= 0) samples[index].push(sample);
+    }
+  }
+  const floor = samples.at(-1);
+  return samples.map(of => ({
+    wallMs: median(of.map(({ wallMs }) => wallMs)),
+    cpuMs: median(of.map(({ cpuMs }) => cpuMs ?? NaN)),
+    rssMib: median(of.map(({ rssMib }) => rssMib ?? NaN)),
+    ratio: median(of.map(({ wallMs }, round) => wallMs / floor[round].wallMs)),
+  }));
+}
+
+/** A line per thing measured: time, processor time, memory, and how many times the floor. */
+export function printTurns(name, labels, results) {
+  for (const [index, { wallMs, cpuMs, rssMib, ratio }] of results.entries()) {
+    const number = (value, unit) => `${Number.isNaN(value) ? "-" : value.toFixed(0)} ${unit}`.padStart(10);
+    console.log(
+      `${(index === 0 ? name : "").padEnd(34)}${labels[index].padEnd(22)}${number(wallMs, "ms")}  cpu${number(cpuMs, "ms")}` +
+        `${number(rssMib, "MiB")}  x${ratio.toFixed(2).padStart(6)}`,
+    );
+  }
+}
+
+/** How another program with the interface of `buildx bake` is called here; undefined when none is installed. */
+export function findPeer() {
+  for (const words of [["docker", "buildx"], ["buildx"]])
+    if (spawnSync(words[0], [...words.slice(1), "inspect"], { stdio: "ignore" }).status === 0)
+      return [...words, "bake", "--allow=fs=*"];
+  console.log("buildx with a running buildkitd is not here: compared with floors alone");
+  return undefined;
+}
+
+export function findBusybox() {
+  const busybox = ["/bin/busybox", "/usr/bin/busybox"].find(path => spawnSync(path, ["true"]).status === 0);
+  if (busybox !== undefined && process.geteuid() === 0 && spawnSync("/usr/bin/time", ["true"]).status === 0)
+    return busybox;
+  console.error("error: this needs root, a static busybox and /usr/bin/time: see npm run setup");
+  process.exit(1);
 }
