@@ -1,7 +1,7 @@
 // Goal: a damaged file of the state directory costs what it held, never a build nor its result.
 // Method: after a build each file but those of users' trees is damaged in turn, in several ways, and the build repeated.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bake, bakeOk, baseStage, type Project, target, tempProject } from "../rig/bake.ts";
@@ -54,39 +54,40 @@ const damages: Readonly<Record<string, Damage>> = {
   },
 };
 
-for (const [how, damage] of Object.entries(damages)) {
-  test(
-    `each state file ${how} in turn: the build goes on, with the right result`,
-    { skip: skipWithoutContainers },
-    async () => {
-      using project = tempProject();
-      writeProject(project);
-      await bakeOk([], project);
-      const digest = readLayout(join(project.cwd, "out.tar"));
-      const failures: string[] = [];
-      // What several builds leave is damaged at once, one file of each kind, then one by one: most builds are repairs.
-      for (const path of stateFiles(project.root)) {
-        const full = join(project.root, path);
-        let bytes: Buffer;
-        try {
-          bytes = readFileSync(full);
-        } catch {
-          // Replaced by a build that found other damage.
-          continue;
-        }
-        writeFileSync(full, damage(bytes));
-        for (const name of ["out", "out.tar"])
-          rmSync(join(project.cwd, name), { recursive: true, force: true });
-        const { exitCode, stderr } = await bake(["--progress=plain"], project);
-        if (exitCode !== 0) {
-          failures.push(`${path}: ended with ${exitCode}: ${stderr.split("\n").slice(-6).join("\n")}`);
-          writeFileSync(full, bytes);
-          continue;
-        }
-        if (project.read("out/twice") !== "one\none\n") failures.push(`${path}: another folder`);
-        if (readLayout(join(project.cwd, "out.tar")) !== digest) failures.push(`${path}: another image`);
+/** All ways for every file, or one way for each, another one from day to day. */
+const EVERY = process.env["LLBAKE_EVERY_WRITE"] === "1";
+const ways = Object.entries(damages);
+const today = Math.floor(Date.now() / 86_400_000);
+
+for (const turn of EVERY ? ways.keys() : [today]) {
+  const title = EVERY ? `each state file ${ways[turn]?.[0]} in turn` : "each state file damaged in turn";
+  test(`${title}: the build goes on, with the right result`, { skip: skipWithoutContainers }, async () => {
+    using project = tempProject();
+    writeProject(project);
+    await bakeOk([], project);
+    const digest = readLayout(join(project.cwd, "out.tar"));
+    const failures: string[] = [];
+    for (const [index, path] of stateFiles(project.root).entries()) {
+      const [how, damage] = ways[(turn + (EVERY ? 0 : index)) % ways.length] ?? [
+        "",
+        (bytes: Buffer) => bytes,
+      ];
+      const full = join(project.root, path);
+      // Builds that found other damage may have replaced it.
+      if (!existsSync(full)) continue;
+      const bytes = readFileSync(full);
+      writeFileSync(full, damage(bytes));
+      for (const name of ["out", "out.tar"])
+        rmSync(join(project.cwd, name), { recursive: true, force: true });
+      const { exitCode, stderr } = await bake(["--progress=plain"], project);
+      if (exitCode !== 0) {
+        failures.push(`${path} ${how}: ended with ${exitCode}: ${stderr.split("\n").slice(-6).join("\n")}`);
+        writeFileSync(full, bytes);
+        continue;
       }
-      assert.deepEqual(failures, []);
-    },
-  );
+      if (project.read("out/twice") !== "one\none\n") failures.push(`${path} ${how}: another folder`);
+      if (readLayout(join(project.cwd, "out.tar")) !== digest) failures.push(`${path} ${how}: another image`);
+    }
+    assert.deepEqual(failures, []);
+  });
 }

@@ -12,7 +12,7 @@ import { expectConsistent, readLayout } from "./whole.ts";
 
 const preload = pathToFileURL(fileURLToPath(new URL("./faultyfs.mjs", import.meta.url))).href;
 const EVERY = process.env["LLBAKE_EVERY_WRITE"] === "1";
-const SAMPLE = 5;
+const SAMPLE = 2;
 
 /** Writes a source file; its time would be part of the result. */
 function writeSource(project: Project, path: string, text: string): void {

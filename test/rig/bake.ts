@@ -17,6 +17,8 @@ export interface BakeOptions {
   readonly root: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** A process that takes longer is killed; see `TIMEOUT_MS`. */
+  readonly timeoutMs?: number;
   /** Who runs it; default is who runs the tests. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }
@@ -55,7 +57,7 @@ export async function bakeOk(args: readonly string[], options: BakeOptions): Pro
 
 /** Starts `bake` and lets go of it at the end of the scope, whatever happened. */
 export function startBake(args: readonly string[], options: BakeOptions): RunningBake {
-  const { cwd, root, env, input, user } = options;
+  const { cwd, root, env, input, user, timeoutMs = TIMEOUT_MS } = options;
   if (!existsSync(program)) throw new Error("dist/cli.js is missing: run npm run build");
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
@@ -74,7 +76,7 @@ export function startBake(args: readonly string[], options: BakeOptions): Runnin
     notify();
   });
   child.stdin.on("error", () => undefined).end(input ?? "");
-  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   const outcome = new Promise<BakeOutcome>((settle, fail) => {
     child.once("error", fail);
     child.once("close", exitCode => {
