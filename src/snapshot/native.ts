@@ -35,10 +35,10 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       return { root: store.files(id), [Symbol.asyncDispose]: nothing };
     },
     chain: id => store.chain(id),
-    exists: id => store.isWhole(id),
+    exists: id => store.isWhole(id, "native"),
     async lookup(name) {
-      const id = snapshotIdOfName(name);
-      return (await store.isWhole(id)) ? id : undefined;
+      const id = snapshotIdOfName(nativeName(name));
+      return (await store.isWhole(id, "native")) ? id : undefined;
     },
     noted: (id, name) => readNote(store, id, name),
     async changes(id) {
@@ -100,7 +100,7 @@ async function prepare(
       const id = await store.commit(
         draft,
         { parent, kind: "native", ...(copiedNs && { copiedNs }) },
-        options.name,
+        options.name === undefined ? undefined : nativeName(options.name),
       );
       await rm(base, { recursive: true, force: true });
       return id;
@@ -143,7 +143,7 @@ async function lay(
   signal: AbortSignal,
 ): Promise<SnapshotId> {
   const name = layer === undefined ? undefined : laidName(base, layer);
-  const known = name === undefined ? undefined : snapshotIdOfName(name);
+  const known = name === undefined ? undefined : snapshotIdOfName(nativeName(name));
   if (known !== undefined && (await store.use(known))) return known;
   await using active = await prepare(store, owner, base);
   await applyLayer(packLayer({ root, changes, signal }), active.root, { signal });
@@ -165,6 +165,11 @@ function withParents(changes: readonly Change[]): readonly Change[] {
     }
     return [...parents, change];
   });
+}
+
+/** Snapshots of the other kind have the plain names: a state directory may hold both. */
+function nativeName(name: string): string {
+  return `native ${name}`;
 }
 
 async function copyTree(from: string, to: string): Promise<void> {

@@ -50,10 +50,10 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
     prepare: async parent => prepare(libc, store, owner, parent),
     view: async id => view(libc, store, owner, id),
     chain: id => store.chain(id),
-    exists: id => store.isWhole(id),
+    exists: id => store.isWhole(id, "overlay"),
     async lookup(name) {
       const id = snapshotIdOfName(name);
-      return (await store.isWhole(id)) ? id : undefined;
+      return (await store.isWhole(id, "overlay")) ? id : undefined;
     },
     noted: (id, name) => readNote(store, id, name),
     changes: id => changes(libc, store, owner, id),

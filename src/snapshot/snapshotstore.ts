@@ -33,7 +33,7 @@ export interface SnapshotStore {
   /** As `meta`, leased for the life of this process. */
   use(id: SnapshotId): Promise<SnapshotMeta | undefined>;
   /** Whether a snapshot and all that it builds upon is there; leases it. */
-  isWhole(id: SnapshotId): Promise<boolean>;
+  isWhole(id: SnapshotId, kind: SnapshotMeta["kind"]): Promise<boolean>;
   /** Oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
   /** Moves a folder holding `fs` into place. When a snapshot of that name is there already, that one is kept. */
@@ -68,7 +68,6 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
   /** Committed snapshots never change, so what was read once holds while we lease them. */
   const known = new Map<SnapshotId, SnapshotMeta>();
   let dirty = false;
-  owner.onRelease(() => known.clear());
   owner.onRelease(() => known.clear());
   const folder = (id: SnapshotId): string => join(root.snapshots, id);
 
@@ -117,7 +116,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         { shared: true },
       );
     },
-    async isWhole(id) {
+    async isWhole(id, kind) {
       for (let next: SnapshotId | undefined = id; next !== undefined;) {
         const meta: SnapshotMeta | undefined =
           next === id ? await store.use(next) : (known.get(next) ?? (await readMeta(next)));
@@ -126,6 +125,8 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
           known.delete(id);
           return false;
         }
+        // The folder of one kind is a whole tree, that of the other what was changed.
+        if (meta.kind !== kind) return false;
         known.set(next, meta);
         next = meta.parent;
       }

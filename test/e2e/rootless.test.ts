@@ -169,6 +169,50 @@ test(
   },
 );
 
+test(
+  "with a single id, or none, images of many owners are built upon, and keep them",
+  withRanges,
+  async () => {
+    using project = userProject();
+    project.write("file", "of the context\n");
+    project.write("Dockerfile", OWNERS.replace("RUN id > /tmp/who\n", ""));
+    const layout = `output = ["type=oci,dest=layout,tar=false"]`;
+    project.write("bake.hcl", target("default", layout));
+    await bakeOk(["--progress=plain"], project.as);
+    const layersOf = (folder: string): readonly string[] => {
+      const read = (path: string): { readonly [key: string]: { readonly digest: string }[] } =>
+        JSON.parse(readFileSync(join(project.cwd, folder, path), "utf8")) as never;
+      const digest = read("index.json")["manifests"]?.[0]?.digest ?? "";
+      return (read(`blobs/${digest.replace(":", "/")}`)["layers"] ?? []).map(layer => layer.digest);
+    };
+    const base = layersOf("layout");
+    for (const missing of ["newuidmap", "unshare"]) {
+      project.write(`${missing}.Dockerfile`, "FROM base\nCOPY --chown=5:6 file /more\n");
+      project.write(
+        "bake.hcl",
+        `target "default" {
+        dockerfile = "${missing}.Dockerfile"
+        contexts = { base = "oci-layout://layout" }
+        output = ["type=oci,dest=${missing},tar=false", "type=tar,dest=${missing}.tar"]
+      }`,
+      );
+      const env = {
+        ...project.as.env,
+        PATH: pathWithout(join(project.cwd, `../without-${missing}`), [missing]),
+      };
+      await bakeOk(["--progress=plain"], { ...project.as, env });
+      assert.deepEqual(layersOf(missing).slice(0, -1), base);
+      const listing = execFileSync("tar", ["--numeric-owner", "-tvf", `${missing}.tar`], {
+        cwd: project.cwd,
+      });
+      assert.match(listing.toString(), /^\S+ 12\/34 .* copied$/m);
+      assert.match(listing.toString(), /^\S+ 1000\/1000 .* d\/$/m);
+      assert.match(listing.toString(), /^\S+ 33\/44 .* d\/f$/m);
+      assert.match(listing.toString(), /^\S+ 5\/6 .* more$/m);
+    }
+  },
+);
+
 test("without namespaces files can be put together; RUN is refused with the remedy", asUser, async () => {
   using project = userProject();
   project.write("file", "of the context\n");
