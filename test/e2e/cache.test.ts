@@ -88,6 +88,18 @@ test("other bytes of the same size and time are a change", async () => {
   assert.equal(project.read("out/both"), "a\nc\n2\n1\n");
 });
 
+test("the second source of a copy is a change too", async () => {
+  using project = tempProject();
+  project.write("bake.hcl", target("default", `output = ["type=local,dest=out"]`));
+  project.write("Dockerfile", "FROM scratch\nCOPY a b /\n");
+  project.write("a", "1");
+  project.write("b", "1");
+  await bakeOk(rawjson, project);
+  project.write("b", "2");
+  await bakeOk(rawjson, project);
+  assert.equal(project.read("out/b"), "2");
+});
+
 test("--no-cache executes every step", async () => {
   using project = tempProject();
   writeDiamond(project);

@@ -36,6 +36,8 @@ export interface EngineRig extends AsyncDisposable {
   solve(state: State, exports: readonly ExportRequest[], config?: ImageConfig): Promise<SolveReport>;
   /** Names of the steps that really ran since the last call. */
   executed(): readonly string[];
+  /** Lets go of all events so far. */
+  forgetEvents(): void;
   /** The next process: same state directory, new engine. */
   reopen(): Promise<void>;
 }
@@ -111,6 +113,10 @@ export async function engineRig(options: Partial<EmbeddedOptions> = {}): Promise
         const name = event.type === "started" ? (names.get(event.id) ?? "") : "";
         return name === "" || name.startsWith("exporting") || name.startsWith("local://") ? [] : [name];
       });
+    },
+    forgetEvents() {
+      events.length = 0;
+      seen = 0;
     },
     async reopen() {
       await engine[Symbol.asyncDispose]();
