@@ -49,7 +49,7 @@ async function refuse(project: Project, steps: string, options: Options = {}) {
   assert.notEqual(exitCode, 0, stderr);
   // Each error tells the line and the step.
   assert.match(stderr, /Dockerfile:\d+:1/);
-  return stderr.slice(stderr.indexOf("\nerror: "));
+  return stderr.slice(stderr.search(/^error: /m));
 }
 
 test(
