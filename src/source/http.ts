@@ -151,15 +151,15 @@ function pinHttp(source: HttpSource, known: Download | undefined, deps: HttpSour
     { label: "mode and owner", value: `${source.mode.toString(8)} ${source.uid}:${source.gid}` },
     { label: "time", value: changed === undefined ? "" : String(changed) },
   ];
-  const fetchOnce = async (context: SourceContext): Promise<Ref> => {
+  const present = async (context: SourceContext): Promise<Download> =>
+    known !== undefined && (await deps.blobs.has(digest)) ? known : await get(source, deps, context);
+  const place = async ({ lastModified }: Download, context: SourceContext): Promise<Ref> => {
     const { root, snapshots } = deps;
-    const { lastModified } =
-      known !== undefined && (await deps.blobs.has(digest)) ? known : await get(source, deps, context);
     const name = digestOf(JSON.stringify(["http", ...parts.map(({ value }) => value), lastModified ?? 0]));
     const { signal } = context;
     return withLock(root, `snapshot ${name}`, signal, async () => {
-      const present = await snapshots.lookup(name);
-      if (present !== undefined) return { tag: "snapshot", id: present };
+      const existing = await snapshots.lookup(name);
+      if (existing !== undefined) return { tag: "snapshot", id: existing };
       await using active = await snapshots.prepare(undefined);
       const stored =
         source.checksum?.startsWith("sha256:") === false ? await storedDigest(source, deps, context) : digest;
@@ -174,7 +174,15 @@ function pinHttp(source: HttpSource, known: Download | undefined, deps: HttpSour
   };
   return {
     parts,
-    fetch: context => despiteDamage(() => fetchOnce(context)),
+    async fetch(context) {
+      // Only what is kept here may be damaged; a server that gives something else is not asked again.
+      let given: Download | undefined = await present(context);
+      return await despiteDamage(async () => {
+        const download = given ?? (await present(context));
+        given = undefined;
+        return await place(download, context);
+      });
+    },
   };
 }
 
