@@ -370,6 +370,9 @@ async function peakOf(
   return { ...(await ended), peak };
 }
 
+/** Commands are charged as they grow: what one writes within a tenth of a second may be above the limit until then. */
+const BURST = 3 * MIB;
+
 /** Four steps of 2 MiB, the last of which takes its time. */
 function writeBursts(project: Project): void {
   project.write("bake.hcl", target("default", `output = ["type=cacheonly"]`));
@@ -393,15 +396,13 @@ test(
     using project = tempProject();
     writeBursts(project);
     const limit = 24 * MIB;
-    // Commands are charged as they grow: what one writes within a tenth of a second may be above.
-    const slack = 3 * MIB;
     for (const x of ["1", "2", "3", "4"]) {
       const { exitCode, stderr, peak } = await peakOf(
         ["--set", `*.args.X=${x}`, "--cache-max-size", String(limit)],
         project,
       );
       assert.equal(exitCode, 0, stderr);
-      assert.ok(peak <= limit + slack, `${peak} bytes while build ${x} ran`);
+      assert.ok(peak <= limit + BURST, `${peak} bytes while build ${x} ran`);
       assert.doesNotMatch(stderr, /above its limit/);
       assert.ok(diskUsage(project.root) <= limit);
     }
@@ -496,10 +497,11 @@ test(
     project.write("page", "0");
     await using running = startBake(["--watch", "--progress=plain", "--cache-max-size", "12MB"], project);
     let at = await running.saw(/watching[^\n]*\n/i);
-    for (const page of ["1", "2", "3", "4", "5"]) {
+    // All of them together would be 20 MiB.
+    for (const page of ["1", "2", "3", "4", "5", "6", "7", "8"]) {
       project.write("page", page);
       at = await running.saw(/watching[^\n]*\n/i, at);
-      assert.ok(diskUsage(project.root) <= 12 * MIB);
+      assert.ok(diskUsage(project.root) <= 12 * MIB + BURST);
     }
     const { entries } = await usage(project);
     assert.ok(
