@@ -137,14 +137,18 @@ export type Fault =
 /** A proxy before a registry; `fault` is asked for each request, with how often the same one came before. */
 export async function startProxy(
   upstream: string,
-  fault: (request: string, times: number, incoming: IncomingMessage) => Fault | undefined,
+  fault: (
+    request: string,
+    times: number,
+    incoming: IncomingMessage,
+  ) => Fault | undefined | Promise<Fault | undefined>,
 ): Promise<TestServer> {
   const seen = new Map<string, number>();
-  return startServer((incoming, response) => {
+  return startServer(async (incoming, response) => {
     const key = `${incoming.method} ${(incoming.url ?? "").replace(/\?.*/, "")}`;
     const times = seen.get(key) ?? 0;
     seen.set(key, times + 1);
-    const wrong = fault(key, times, incoming);
+    const wrong = await fault(key, times, incoming);
     if (wrong?.kind === "reset") {
       incoming.socket.resetAndDestroy();
       return;
