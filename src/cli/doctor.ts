@@ -35,6 +35,7 @@ const checks: readonly Check[] = [
   { name: "runtime", look: checkRuntime },
   { name: "state folder", look: checkState },
   { name: "overlay", look: checkOverlay },
+  { name: "network", look: checkNetwork },
   { name: "emulation", look: checkEmulation },
 ];
 
@@ -182,6 +183,31 @@ async function checkOverlay(flags: EngineFlags, environment: Environment): Promi
       text: `snapshots are copied: ${overlayProblem}`,
       fix: "put --root on ext4 or xfs, and not in another overlay",
     };
+  } catch (thrown) {
+    return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };
+  }
+}
+
+/** Tries to give a step a network of its own. */
+async function checkNetwork(
+  flags: EngineFlags,
+  environment: Environment,
+  signal: AbortSignal,
+): Promise<Finding> {
+  try {
+    const [{ openStateRoot }, { openOwner }, { createNetworks, NETWORK_REMEDY }, { toolsIn }] =
+      await Promise.all([
+        import("../content/root.ts"),
+        import("../content/lease.ts"),
+        import("../executor/network.ts"),
+        import("../executor/networkrungs.ts"),
+      ]);
+    await using owner = await openOwner(await openStateRoot(rootPath(flags, environment)));
+    const networks = createNetworks({ owner, tools: toolsIn(environment.env["PATH"] ?? "") });
+    let problem = "";
+    const { way } = await networks.take("default", { signal, onNote: note => (problem = note.message) });
+    if (way !== undefined) return { state: "ok", text: `steps have networks of their own, by ${way}` };
+    return { state: "note", text: problem, fix: NETWORK_REMEDY };
   } catch (thrown) {
     return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };
   }

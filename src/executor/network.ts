@@ -25,6 +25,8 @@ export interface Networks {
 }
 
 export interface StepNetwork {
+  /** What gives the way out; undefined when it is nobody's own or has none. */
+  readonly way?: string;
   readonly container: ContainerNetwork;
   readonly resolvConf: string;
   /** `reusable` is false when the command could have changed the network itself. */
@@ -38,6 +40,7 @@ export interface NetworksOptions {
 }
 
 interface OpenNetwork {
+  readonly way: string;
   readonly namespace: Namespace;
   readonly link: Link;
 }
@@ -62,7 +65,7 @@ export function createNetworks({ owner, tools, rungs = networkRungs }: NetworksO
     try {
       writeFileSync(namespace.path, "");
       await run("unshare", [`--net=${namespace.path}`, "true"]);
-      const network = { namespace, link: await rung.open(namespace, tools, signal) };
+      const network = { way: rung.name, namespace, link: await rung.open(namespace, tools, signal) };
       open.add(network);
       return network;
     } catch (thrown) {
@@ -139,6 +142,7 @@ export function createNetworks({ owner, tools, rungs = networkRungs }: NetworksO
         return { container: { kind: "host" }, resolvConf: hostResolvConf(), release: nothing };
       }
       return {
+        way: network.way,
         container: { kind: "joined", path: network.namespace.path },
         resolvConf: isolatedResolvConf(network.link.nameServer),
         release: async reusable => {
