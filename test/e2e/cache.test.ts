@@ -75,7 +75,7 @@ test("a touched file is not a changed one", async () => {
   assert.deepEqual(executedRuns(stderr), []);
 });
 
-test("other bytes of the same size and time are a change", async () => {
+test("bk#853, bk#894, ea#2317: other bytes of the same size and time are a change", async () => {
   using project = tempProject();
   writeDiamond(project);
   const then = new Date("2024-01-01T00:00:00Z");
@@ -88,7 +88,7 @@ test("other bytes of the same size and time are a change", async () => {
   assert.equal(project.read("out/both"), "a\nc\n2\n1\n");
 });
 
-test("the second source of a copy is a change too", async () => {
+test("bk#4950: the second source of a copy is a change too", async () => {
   using project = tempProject();
   project.write("bake.hcl", target("default", `output = ["type=local,dest=out"]`));
   project.write("Dockerfile", "FROM scratch\nCOPY a b /\n");
@@ -108,7 +108,7 @@ test("--no-cache executes every step", async () => {
   assert.deepEqual(executedRuns(stderr), ["cat", "sort", "tac"]);
 });
 
-test("a failed step is not cached", async () => {
+test("ea#4054, dg#11465: a failed step is not cached", async () => {
   using project = tempProject();
   project.write("bake.hcl", target("default"));
   project.write("Dockerfile", `${baseStage}COPY ok /ok\nRUN test "$(cat /ok)" = yes\n`);

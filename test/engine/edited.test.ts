@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { copy, local, marshal, scratch } from "../../src/llb/mod.ts";
 import { engineRig, platform } from "../rig/engine.ts";
 
-test("a file edited under a step: the result is not recorded under the old file's key", async () => {
+test("tr#1146: a file edited under a step: the result is not recorded under the old file's key", async () => {
   await using rig = await engineRig();
   const context = join(rig.dir.path, "context");
   const file = join(context, "file");

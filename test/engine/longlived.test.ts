@@ -20,7 +20,7 @@ setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
 test(
-  "rebuilds in one session leave neither memory nor open files behind",
+  "bk#3655, bk#7181, bk#1726, bx#1606: rebuilds in one session leave neither memory nor open files behind",
   { skip: skipWithoutContainers },
   async () => {
     await using rig = await engineRig();

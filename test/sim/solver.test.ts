@@ -10,7 +10,7 @@ import { simulateSmallWorlds } from "./smallworld.ts";
 const SEEDS = Number(process.env["SIM_SEEDS"] ?? 2000);
 const STEPS = Number(process.env["SIM_STEPS"] ?? 2);
 
-test("the solver keeps its promises in every simulated life", async () => {
+test("bk#2303, bk#4818, bk#4559, dg#10222, just#3138: the solver keeps its promises in every simulated life", async () => {
   const reached = new Set<string>();
   for (let seed = 1; seed <= SEEDS; seed++) {
     for (const mark of (await simulate(seed)).marks) reached.add(mark);

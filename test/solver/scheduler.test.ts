@@ -93,7 +93,7 @@ describe("one graph", () => {
     await assert.rejects(solver.solve([edge(shop.step("small"), 3)], never), /step "small" has no output 3/);
   });
 
-  test("a chain and a web of 10,000 vertices are solved in seconds", async () => {
+  test("bk#6008: a chain and a web of 10,000 vertices are solved in seconds", async () => {
     const shop = createWorkshop();
     const vertices: Vertex<Made>[] = [];
     for (let i = 0; i < 10_000; i++) {
@@ -111,11 +111,13 @@ describe("one graph", () => {
       inputs: vertices,
       run: inputs => Promise.resolve(String(inputs.length)),
     });
-    const start = performance.now();
+    // Of the processor: others may be busy too.
+    const start = process.cpuUsage();
     assert.deepEqual(await shop.build([wide]), ["10000"]);
     await shop.build([wide]);
     assert.deepEqual([shop.executed.length, shop.loads.length], [0, 1]);
-    assert.ok(performance.now() - start < 8000, `took ${performance.now() - start} ms`);
+    const { user, system } = process.cpuUsage(start);
+    assert.ok(user + system < 8_000_000, `took ${user + system} µs`);
   });
 });
 
