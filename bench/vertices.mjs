@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { spawn } from "node:child_process";
 import { tmpdir } from "node:os";
+import { clearInterval, setInterval } from "node:timers";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { compare, program as built } from "./measure.mjs";

@@ -209,7 +209,8 @@ export function applyEdit(project: Project, edit: Edit): void {
       return;
     case "folder":
       clear(edit.file);
-      return void mkdirSync(at(edit.file));
+      mkdirSync(at(edit.file));
+      return;
     case "mode":
       if (isFile(edit.file)) chmodSync(at(edit.file), edit.mode);
       return;

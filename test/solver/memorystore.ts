@@ -27,7 +27,10 @@ export function createMemoryStore<R>(
   const set = <K, V>(map: Map<K, V>, key: K, value: V): (() => void) => {
     const before = map.get(key);
     map.set(key, value);
-    return () => void (before === undefined ? map.delete(key) : map.set(key, before));
+    return () => {
+      if (before === undefined) map.delete(key);
+      else map.set(key, before);
+    };
   };
   return {
     keys,
