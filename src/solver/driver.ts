@@ -123,7 +123,7 @@ export function createDriver<R>({
       node.slow = node.prefetched = false;
       waiting.wantAgain(node);
     }
-    releaseClaim(node);
+    releaseKey(node);
     // Later, as a result may be wanted at once: giving up the inputs in between would abort them.
     if (isIdle(node.state) && node.holding) enqueue({ node, event: "rest", attempt: node.attempt });
   }
@@ -207,7 +207,7 @@ export function createDriver<R>({
       if (event !== undefined && (attempt === node.attempt || OUTLIVES_ABORT.has(event.type)))
         dispatch(node, event);
       if (node.running > 0) return;
-      releaseClaim(node);
+      releaseKey(node);
       const leavers = unwinding.get(node);
       unwinding.delete(node);
       // Told before it starts again for others who want it: those who left do not wait for that.
@@ -228,10 +228,10 @@ export function createDriver<R>({
   }
 
   /** Others who want the same wait until it has been saved, or will not be. */
-  function releaseClaim(node: Node<R>): void {
-    if (node.claim === undefined || !isIdle(node.state)) return;
-    node.claim.release();
-    node.claim = undefined;
+  function releaseKey(node: Node<R>): void {
+    if (node.heldKey === undefined || !isIdle(node.state)) return;
+    node.heldKey.release();
+    node.heldKey = undefined;
   }
 
   function failed(node: Node<R>, error: unknown, attempt: number): EdgeEvent<R> | undefined {

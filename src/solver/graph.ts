@@ -36,8 +36,8 @@ export interface Node<R> {
   /** Aborted while calls are still under way; starts afresh when they have ended. */
   voided: boolean;
   abort: AbortController | undefined;
-  /** Held from before it executes until it has been saved, or will not be. */
-  claim: Claim | undefined;
+  /** Its claim in the store: held from before it executes until it has been saved, or will not be. */
+  heldKey: Claim | undefined;
   /** What its op asked to be solved while it executes: it waits for these as for inputs. */
   readonly nested: Node<R>[];
   /** The node it was merged into. */
@@ -154,7 +154,7 @@ function createNode<R>(nodes: Map<Digest, Node<R>>, vertex: Vertex<R>): Node<R> 
     running: 0,
     voided: false,
     abort: undefined,
-    claim: undefined,
+    heldKey: undefined,
     nested: [],
     into: undefined,
     twins: [],

@@ -36,10 +36,10 @@ export function createSharing<R>(
     if (!hints.canClaim || vertex.op.pool === "free" || state.tag !== "executing") return undefined;
     const share = keysToShare({ forced }, state.run, keyedInputs(node));
     if (share === undefined) return undefined;
-    if (node.claim === undefined) {
+    if (node.heldKey === undefined) {
       const claim = await hints.claim(share.claim.digest, wait);
       if (claim === "busy") return "busy";
-      node.claim = claim;
+      node.heldKey = claim;
     }
     return await find(node, share.keys);
   }

@@ -52,11 +52,16 @@ export function openCopies(root: StateRoot, owner: Owner, snapshots: Snapshotter
         },
         async remember(snapshot) {
           if (sources.size === 0) return;
-          await mkdir(folder, { recursive: true });
           const draft = owner.newPath("temp");
-          await writeFile(draft, snapshot);
-          await rename(draft, file);
-          await forgetOldest(folder);
+          try {
+            await mkdir(folder, { recursive: true });
+            await writeFile(draft, snapshot);
+            await rename(draft, file);
+            await forgetOldest(folder);
+          } catch {
+            // A prune may remove the folder meanwhile; not being able to remember is no reason to fail.
+            await rm(draft, { force: true });
+          }
         },
       };
     },
