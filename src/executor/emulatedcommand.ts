@@ -22,7 +22,18 @@ export interface EmulatedCommand {
 export function emulatedCommand(command: ProcessSpec, root: RootSpec): EmulatedCommand {
   const { emulation } = command;
   if (emulation?.way === "host" && !emulation.isOpen) expectInImage(emulation.interpreter, root);
-  return emulation?.way === "mounted" ? withEmulator(command, root, emulation.emulator) : { command, root };
+  if (emulation?.way === "namespace") return { command: withVariables(command, emulation.env), root };
+  return emulation?.way === "mounted"
+    ? withEmulator(withVariables(command, emulation.env), root, emulation.emulator)
+    : { command, root };
+}
+
+/** The step's own value of a variable comes first. */
+function withVariables(command: ProcessSpec, variables: readonly string[]): ProcessSpec {
+  const nameOf = (entry: string): string => entry.slice(0, entry.indexOf("="));
+  const own = new Set(command.env.map(nameOf));
+  const further = variables.filter(entry => !own.has(nameOf(entry)));
+  return further.length === 0 ? command : { ...command, env: [...command.env, ...further] };
 }
 
 function expectInImage(interpreter: string, root: RootSpec): void {

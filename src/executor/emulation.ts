@@ -8,16 +8,27 @@ import { BakeError } from "../diagnostic/error.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { type BinfmtNamespace, findHostEntry, type HostEntry, openBinfmtNamespace } from "./binfmt.ts";
 import { smallElf } from "./elf.ts";
-import { architectures, type Architecture, findEmulators, type FoundEmulators } from "./emulators.ts";
+import {
+  architectures,
+  type Architecture,
+  emulatorEnvironment,
+  findEmulators,
+  type FoundEmulators,
+} from "./emulators.ts";
 
 export type Emulation =
   | { readonly way: "native" }
   /** The container joins a user namespace in which the emulators are registered. */
-  | { readonly way: "namespace"; readonly namespace: Pick<BinfmtNamespace, "path" | "idMap"> }
+  | {
+      readonly way: "namespace";
+      readonly namespace: Pick<BinfmtNamespace, "path" | "idMap">;
+      /** Variables for the emulator: `NAME=value`. */
+      readonly env: readonly string[];
+    }
   /** The machine has the emulator registered; without `isOpen` the image must contain it. */
   | { readonly way: "host"; readonly interpreter: string; readonly isOpen: boolean }
   /** The emulator is mounted and runs the command; what the command starts in turn is not emulated. */
-  | { readonly way: "mounted"; readonly emulator: string };
+  | { readonly way: "mounted"; readonly emulator: string; readonly env: readonly string[] };
 
 /** The ways to emulate, best first. */
 export const emulationWays = ["namespace", "host", "mounted"] as const;
@@ -55,13 +66,19 @@ export function createEmulation(options: EmulationOptions): (platform: Platform)
     for (const way of emulationWays.filter(candidate => ways.includes(candidate))) {
       if (way === "namespace" && emulator !== undefined) {
         const opened = await (namespace ??= openNamespace(emulators));
-        if (opened !== undefined) return { way, namespace: { path: opened.path, idMap: opened.idMap } };
+        if (opened !== undefined)
+          return {
+            way,
+            namespace: { path: opened.path, idMap: opened.idMap },
+            env: await emulatorEnvironment(emulator),
+          };
       }
       if (way === "host") {
         const entry = findHostEntry(architecture);
         if (entry !== undefined && (entry.isOpen || emulator === undefined)) return { way, ...entry };
       }
-      if (way === "mounted" && emulator !== undefined) return { way, emulator: emulator.path };
+      if (way === "mounted" && emulator !== undefined)
+        return { way, emulator: emulator.path, env: await emulatorEnvironment(emulator) };
     }
     throw emulatorMissing(platform, native, architecture, emulators);
   };

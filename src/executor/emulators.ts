@@ -1,7 +1,9 @@
 // The architectures that QEMU's user mode runs, and where its programs are. `qemu-ARCH-static` is what Debian, Ubuntu
 // and Fedora call them; newer releases of Debian have static programs named `qemu-ARCH`.
+import { execFile } from "node:child_process";
 import { accessSync, constants, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
 import type { Platform } from "../oci/platform.ts";
 import { type ElfKind, readElfHead } from "./elf.ts";
 
@@ -32,6 +34,24 @@ export const architectures: readonly Architecture[] = [
   row("386", "i386", 32, 0x03),
   row("loong64", "loongarch64", 64, 0x102),
 ];
+
+/** QEMU has the property from this version on. */
+const IMPDEF_MAJOR = 6;
+const VERSION_TIMEOUT_MS = 5_000;
+
+/**
+ * Variables that make an emulator quick. Programs for arm64 sign their return addresses nowadays; QEMU computes the
+ * signatures with the architecture's own cipher, which makes them run ten times slower than with one of its choosing.
+ */
+export async function emulatorEnvironment({ architecture, path }: Emulator): Promise<readonly string[]> {
+  if (architecture.name !== "arm64") return [];
+  const version = await promisify(execFile)(path, ["--version"], { timeout: VERSION_TIMEOUT_MS }).then(
+    ({ stdout }) => stdout,
+    () => "",
+  );
+  const major = Number(/version (\d+)\./.exec(version)?.[1] ?? 0);
+  return major >= IMPDEF_MAJOR ? ["QEMU_CPU=max,pauth-impdef=on"] : [];
+}
 
 /** Whether a program is made for the processor of a platform. */
 export function isFor({ architecture }: Platform, { bits, order, machine }: ElfKind): boolean {

@@ -140,6 +140,20 @@ test("the machine's own table stays as it is", { skip: skipFor("arm64") }, async
   assert.deepEqual(table(), before);
 });
 
+test(
+  "programs for arm64 that sign return addresses are not slowed down by it",
+  { skip: skipFor("arm64") },
+  async t => {
+    for (const ways of [["namespace"], ["mounted"]] as const) {
+      const { out } = await run(t, "arm64", shell('echo "$QEMU_CPU"'), { ways });
+      assert.equal(out, "max,pauth-impdef=on\n");
+    }
+    const env = ["PATH=/bin", "QEMU_CPU=cortex-a57"];
+    const own = await run(t, "arm64", shell('echo "$QEMU_CPU"'), { ways: ["namespace"], command: { env } });
+    assert.equal(own.out, "cortex-a57\n");
+  },
+);
+
 test("a mounted emulator runs the command, found as execvp does", { skip: skipFor("arm64") }, async t => {
   const { exitCode, out, root } = await run(t, "arm64", ["uname", "-m"], { ways: ["mounted"] });
   assert.deepEqual({ exitCode, out }, { exitCode: 0, out: "aarch64\n" });
