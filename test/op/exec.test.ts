@@ -217,15 +217,6 @@ describe("exec", { skip: skipWithoutContainers }, () => {
     );
     await assert.rejects(rig.files(busyboxBase().run({ shell: "no-such-command" }).root()), /127/);
   });
-
-  test("a platform that needs emulation is refused clearly", async () => {
-    await using rig = await engineRig();
-    const state = busyboxBase()
-      .platform({ os: "linux", architecture: "riscv64" })
-      .run({ shell: "true" })
-      .root();
-    await assert.rejects(rig.files(state), /linux\/riscv64/);
-  });
 });
 
 /** The files below `folder` that hold `text`, as grep prints them. */
