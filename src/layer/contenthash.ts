@@ -42,13 +42,6 @@ export interface ContentHash {
   readonly parts: readonly { readonly label: string; readonly value: string }[];
 }
 
-interface Record {
-  readonly label: string;
-  readonly head: string;
-  readonly body: string | Promise<string>;
-  readonly tail: string;
-}
-
 /** Explanations longer than this help nobody and would bloat cache records. */
 const MAX_PARTS = 256;
 /** Records are hashed together in strings of about this length. */
@@ -68,7 +61,8 @@ export async function hashPaths(
   const view = createTreeView(root, filter);
   const xattrs = await loadXattrs();
   const hasher = createFileHasher({ statCache, signal });
-  const records: Record[] = [];
+  const labels: string[] = [];
+  const records: (string | Promise<string>)[] = [];
   const firstNames = new Map<string, string>();
   try {
     for (const [index, selector] of selectors.entries()) {
@@ -83,43 +77,50 @@ export async function hashPaths(
         const name = isPattern ? match.named.slice(match.named.lastIndexOf("/") + 1) : "";
         for await (const entry of walkTree(view, { signal, start: match.found, rules })) {
           if (entry.kind === "socket") continue;
-          const label = [match.named, entry.path].filter(part => part !== "").join("/") || "/";
+          const label = under(match.named, entry.path);
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
           const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
           const options = { shown: label, isPlain: tail === "" };
           const body =
             known?.digest ?? bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, options), label);
-          // Awaited below; until then a failure must not count as unnoticed.
-          if (typeof body !== "string") body.catch(() => undefined);
           const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
-          records.push({ label, head: `${index}\0${name}\0${entry.path}\0${head}`, body, tail });
+          // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
+          const record = (text: string): string =>
+            `${index}\0${name}\0${entry.path}\0${head}\0${text}\0${tail}\n`;
+          labels.push(label);
+          if (typeof body === "string") records.push(record(body));
+          else {
+            const later = body.then(record);
+            // Awaited below; until then a failure must not count as unnoticed.
+            later.catch(() => undefined);
+            records.push(later);
+          }
         }
       }
     }
   } finally {
     // Also on failure: nothing of this call still runs afterwards.
-    await Promise.allSettled(records.flatMap(({ body }) => (typeof body === "string" ? [] : [body])));
+    await Promise.allSettled(records.filter(record => typeof record !== "string"));
   }
 
   const digester = createDigester();
-  const entries: Entry[] = [];
+  const complete: string[] = [];
   let batch = "";
-  for (const { label, head, body, tail } of records) {
-    // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
-    const record = `${head}\0${typeof body === "string" ? body : await body}\0${tail}\n`;
-    entries.push({ label, record });
+  for (const made of records) {
+    const record = typeof made === "string" ? made : await made;
+    complete.push(record);
     batch += record;
     if (batch.length < BATCH_LENGTH) continue;
     digester.update(batch);
     batch = "";
   }
   digester.update(batch);
-  return { digest: digester.digest(), parts: summarise(entries) };
+  return { digest: digester.digest(), parts: summarise(labels, complete) };
 }
 
-interface Entry {
-  readonly label: string;
-  readonly record: string;
+function under(named: string, path: string): string {
+  if (named === "") return path === "" ? "/" : path;
+  return path === "" ? named : `${named}/${path}`;
 }
 
 function missingPath(path: string): BakeError {
@@ -136,7 +137,7 @@ function otherName({ kind, stats }: WalkEntry, label: string, firstNames: Map<st
 }
 
 function describe({ kind, stats }: WalkEntry, resetOwner: boolean, otherNameOf: string): string {
-  const mode = kind === "symlink" ? "777" : (stats.mode & 0o7777n).toString(8);
+  const mode = kind === "symlink" ? "777" : (Number(stats.mode) & 0o7777).toString(8);
   const owner = resetOwner ? "0\u00000" : `${stats.uid}\0${stats.gid}`;
   return `${kind}${otherNameOf}\0${mode}\0${owner}`;
 }
@@ -181,37 +182,39 @@ function bodyOf(
 }
 
 /** Groups entries by directory, at the greatest depth that leaves few enough of them. */
-function summarise(entries: readonly Entry[]): ContentHash["parts"] {
-  if (entries.length <= MAX_PARTS)
-    return entries.map(({ label, record }) => ({ label, value: shortDigest([record]) }));
-  let best: ReadonlyMap<string, readonly string[]> | undefined;
+function summarise(labels: readonly string[], records: readonly string[]): ContentHash["parts"] {
+  if (labels.length <= MAX_PARTS)
+    return labels.map((label, index) => ({ label, value: shortDigest([records[index] ?? ""]) }));
+  let best: readonly string[] | undefined;
   for (let depth = 1; ; depth++) {
-    const groups = groupAt(entries, depth);
-    if (groups === undefined) break;
-    best = groups;
+    const names = namesAt(labels, depth);
+    if (names === undefined) break;
+    best = names;
     // Paths selected more than once can be many entries of few names.
-    if (![...groups.keys()].some(group => group.endsWith("/"))) break;
+    if (!names.some(name => name.endsWith("/"))) break;
   }
-  best ??= new Map([[`${entries.length} files`, entries.map(({ record }) => record)]]);
-  return [...best].map(([label, records]) => ({ label, value: shortDigest(records) }));
+  best ??= labels.map(() => `${labels.length} files`);
+  const groups = new Map<string, string[]>();
+  for (const [index, name] of best.entries()) {
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [records[index] ?? ""]);
+    else group.push(records[index] ?? "");
+  }
+  return [...groups].map(([label, group]) => ({ label, value: shortDigest(group) }));
 }
 
-/** Entries by the first `depth` elements of their paths; undefined when that makes too many groups. */
-function groupAt(
-  entries: readonly Entry[],
-  depth: number,
-): ReadonlyMap<string, readonly string[]> | undefined {
-  const groups = new Map<string, string[]>();
-  for (const { label, record } of entries) {
+/** The first `depth` elements of each path; undefined when that makes too many groups. */
+function namesAt(labels: readonly string[], depth: number): readonly string[] | undefined {
+  const different = new Set<string>();
+  const names: string[] = [];
+  for (const label of labels) {
     let end = -1;
     for (let i = 0; i < depth && (i === 0 || end >= 0); i++) end = label.indexOf("/", end + 1);
-    const group = end < 0 ? label : label.slice(0, end + 1);
-    const records = groups.get(group);
-    if (records !== undefined) records.push(record);
-    else if (groups.size === MAX_PARTS) return undefined;
-    else groups.set(group, [record]);
+    const name = end < 0 ? label : label.slice(0, end + 1);
+    if (different.size < different.add(name).size && different.size > MAX_PARTS) return undefined;
+    names.push(name);
   }
-  return groups;
+  return names;
 }
 
 function shortDigest(records: readonly string[]): string {

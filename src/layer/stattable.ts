@@ -80,6 +80,17 @@ export class StatTable {
     return this.#paths.length;
   }
 
+  /** All values, one after the other. */
+  get values(): Buffer {
+    return this.#values;
+  }
+
+  /** Where among the values that of a file in just this state is, in bytes; undefined as for `get`. */
+  positionOf(path: string, stats: FileIdentity): number | undefined {
+    const at = this.#find(path);
+    return at === undefined || !this.#isAt(at, stats) ? undefined : at * this.#valueBytes;
+  }
+
   /** The value of a file in just this state; undefined when the path is unknown or the file was another then. */
   get(path: string, stats: FileIdentity): Buffer | undefined {
     const at = this.#find(path);

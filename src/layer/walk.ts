@@ -27,14 +27,19 @@ export interface WalkOptions {
   readonly rules?: RuleSet;
 }
 
-export function kindOf(stats: BigIntStats): EntryKind {
-  if (stats.isFile()) return "file";
-  if (stats.isDirectory()) return "directory";
-  if (stats.isSymbolicLink()) return "symlink";
-  if (stats.isFIFO()) return "fifo";
-  if (stats.isCharacterDevice()) return "char";
-  return stats.isBlockDevice() ? "block" : "socket";
+/** By the type bits of the mode (inode(7)): the methods of big stats take ten times as long. */
+export function kindOf({ mode }: BigIntStats): EntryKind {
+  return KINDS.get(Number(mode) & 0o170000) ?? "socket";
 }
+
+const KINDS: ReadonlyMap<number, EntryKind> = new Map([
+  [0o100000, "file"],
+  [0o040000, "directory"],
+  [0o120000, "symlink"],
+  [0o010000, "fifo"],
+  [0o020000, "char"],
+  [0o060000, "block"],
+]);
 
 interface Frame {
   readonly entry: WalkEntry;

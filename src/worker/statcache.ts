@@ -46,10 +46,11 @@ export async function openStatCache(
   return {
     get(absolute, stats) {
       const name = absolute.slice(from);
-      const found = table.get(name, stats);
-      if (found === undefined) return undefined;
+      const at = table.positionOf(name, stats);
+      if (at === undefined) return undefined;
       if (known > SPARE_FILES) seen.add(name);
-      return { digest: found.toString("hex", 0, DIGEST_BYTES), isPlain: found[DIGEST_BYTES] === 1 };
+      const end = at + DIGEST_BYTES;
+      return { digest: table.values.toString("hex", at, end), isPlain: table.values[end] === 1 };
     },
     set(absolute, stats, { digest, isPlain }) {
       const name = absolute.slice(from);
