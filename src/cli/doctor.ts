@@ -195,7 +195,7 @@ async function checkNetwork(
   signal: AbortSignal,
 ): Promise<Finding> {
   try {
-    const [{ openStateRoot }, { openOwner }, { createNetworks, NETWORK_REMEDY }, { toolsIn }] =
+    const [{ openStateRoot }, { openOwner }, { createNetworks, networkRemedy }, { toolsIn }] =
       await Promise.all([
         import("../content/root.ts"),
         import("../content/lease.ts"),
@@ -207,7 +207,7 @@ async function checkNetwork(
     let problem = "";
     const { way } = await networks.take("default", { signal, onNote: note => (problem = note.message) });
     if (way !== undefined) return { state: "ok", text: `steps have networks of their own, by ${way}` };
-    return { state: "note", text: problem, fix: NETWORK_REMEDY };
+    return { state: "note", text: problem, fix: networkRemedy() };
   } catch (thrown) {
     return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };
   }

@@ -1,7 +1,7 @@
 // Networks of steps. A step has a network namespace of its own with a way out, so that it neither reaches what listens
 // on the machine's loopback nor disturbs a step beside it; making one costs more than a step may, so they are used
 // again, as BuildKit does (util/network/netpool): there are never more than steps at the same time.
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -159,12 +159,27 @@ const nothing = (): Promise<void> => Promise.resolve();
 function sharedNote(problems: readonly string[]): Note {
   return {
     message: `steps share the network of this machine, its loopback included: ${problems.join("; ")}`,
-    hint: NETWORK_REMEDY,
+    hint: networkRemedy(),
   };
 }
 
 /** What gives steps a network of their own on most machines. */
-export const NETWORK_REMEDY = "install pasta (apt-get install passt) or slirp4netns";
+export function networkRemedy(): string {
+  // Both need it, and where no udev has seen to it, it is root's alone.
+  if (existsSync(TUN) && !mayWrite(TUN)) return `sudo chmod 666 ${TUN}`;
+  return "install pasta (apt-get install passt) or slirp4netns";
+}
+
+const TUN = "/dev/net/tun";
+
+function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
