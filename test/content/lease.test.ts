@@ -54,6 +54,7 @@ test(
   async t => {
     const { root, owner } = await openStateDir(t);
     const { child, owner: dead } = await startHolder(root.path);
+    t.after(() => child.kill("SIGKILL"));
     assert.equal(mountsBelow(root.path).length, 1);
     assert.deepEqual(await sweepDeadOwners(root), [], "the holder lives");
     child.kill("SIGKILL");

@@ -8,6 +8,8 @@ const root = await openStateRoot(path);
 const owner = await openOwner(root);
 const snapshots = await openSnapshotter(root, owner);
 const base = await (await snapshots.prepare(undefined)).commit();
-await snapshots.prepare(base);
+// Mounted when first asked for.
+const { root: mounted } = await snapshots.prepare(base);
+if (mounted === "") throw new Error("a tree without a path");
 process.stdout.write(`${owner.name}\n`);
 setInterval(() => undefined, 1000);
