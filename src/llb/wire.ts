@@ -174,6 +174,8 @@ interface Plan {
   readonly plain: readonly (readonly [string, FieldShape])[];
   readonly choices: readonly (readonly [string, Readonly<Record<string, FieldShape>>])[];
   readonly slots: ReadonlyMap<number, Slot>;
+  /** Fields that have a value even when nothing is said of them. */
+  readonly initial: readonly (readonly [string, FieldShape])[];
 }
 
 const plans = new WeakMap<AnyMessage, Plan>();
@@ -195,7 +197,10 @@ function planOf(message: AnyMessage): Plan {
     }
   }
   plain.sort(([, a], [, b]) => numberOf(a) - numberOf(b));
-  const plan = { plain, choices, slots };
+  const initial = Object.entries(message.fields).filter(
+    ([, { kind }]) => kind !== "message" && kind !== "oneof",
+  );
+  const plan = { plain, choices, slots, initial };
   plans.set(message, plan);
   return plan;
 }
@@ -203,17 +208,14 @@ function planOf(message: AnyMessage): Plan {
 function decodeAny(message: AnyMessage, input: Uint8Array, depth: number): Record<string, unknown> {
   const scanner = new Scanner(input, message.name);
   if (depth > MAX_DEPTH) scanner.fail("it is nested too deep");
-  const { slots } = planOf(message);
-  const lists = new Map<string, unknown[]>();
-  const maps = new Map<string, Map<string, unknown>>();
+  const { slots, initial } = planOf(message);
+  // Made when needed: a definition has many small messages.
+  let maps: Map<string, Map<string, unknown>> | undefined;
   /** A message that appears twice is the merge of both, which is the message of the bytes put together. */
-  const parts = new Map<string, { readonly slot: Slot; readonly pieces: Uint8Array[] }>();
+  let parts: Map<string, { readonly slot: Slot; readonly pieces: Uint8Array[] }> | undefined;
   const values: Record<string, unknown> = {};
-  for (const [key, field] of Object.entries(message.fields)) {
-    if (field.kind === "list") values[key] = put(lists, key, []);
-    else if (field.kind === "map") put(maps, key, new Map<string, unknown>());
-    else if (field.kind !== "message" && field.kind !== "oneof") values[key] = zeroOf(field);
-  }
+  for (const [key, field] of initial)
+    values[key] = field.kind === "list" ? [] : field.kind === "map" ? {} : zeroOf(field);
   while (!scanner.done) {
     const { number, wireType } = scanner.tag();
     const slot = slots.get(number);
@@ -225,18 +227,21 @@ function decodeAny(message: AnyMessage, input: Uint8Array, depth: number): Recor
     if (field.kind === "list") {
       const { of } = field;
       invariant(isLeaf(of), "BUG: a list of lists");
-      const target = lists.get(key);
+      const target = values[key];
+      invariant(Array.isArray(target), "BUG: a repeated field is not a list");
       if (isPackable(of) && wireType === bytesType) {
         const packed = new Scanner(scanner.block(), message.name);
-        while (!packed.done) target?.push(readLeaf(packed, of, varintType, depth));
-      } else target?.push(readLeaf(scanner, of, wireType, depth));
+        while (!packed.done) target.push(readLeaf(packed, of, varintType, depth));
+      } else target.push(readLeaf(scanner, of, wireType, depth));
     } else if (field.kind === "map") {
       if (wireType !== bytesType) scanner.fail(`field ${number} has the wrong wire type`);
       const [entryKey, value] = readEntry(scanner.block(), field.value, message.name, depth);
-      maps.get(key)?.set(entryKey, value);
+      maps ??= new Map();
+      (maps.get(key) ?? put(maps, key, new Map<string, unknown>())).set(entryKey, value);
     } else if (field.kind === "message") {
       if (wireType !== bytesType) scanner.fail(`field ${number} has the wrong wire type`);
       const piece = scanner.block();
+      parts ??= new Map();
       const known = parts.get(key);
       if (known?.slot === slot) known.pieces.push(piece);
       else parts.set(key, { slot, pieces: [piece] });
@@ -244,11 +249,11 @@ function decodeAny(message: AnyMessage, input: Uint8Array, depth: number): Recor
       invariant(isLeaf(field), "BUG: a oneof inside a oneof");
       const value = readLeaf(scanner, field, wireType, depth);
       values[key] = member === undefined ? value : { kind: member, value };
-      parts.delete(key);
+      parts?.delete(key);
     }
   }
-  for (const [key, entries] of maps) values[key] = Object.fromEntries(entries);
-  for (const [key, { slot, pieces }] of parts) {
+  for (const [key, entries] of maps ?? []) values[key] = Object.fromEntries(entries);
+  for (const [key, { slot, pieces }] of parts ?? []) {
     invariant(slot.field.kind === "message", "BUG: parts of something that is no message");
     const value = decodeAny(slot.field.message(), joined(pieces), depth + 1);
     values[key] = slot.member === undefined ? value : { kind: slot.member, value };
