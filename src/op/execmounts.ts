@@ -1,11 +1,12 @@
 // The file systems of an exec step: each mount of the op becomes a directory on the host that the container binds, and
 // those with an output are committed when the command has succeeded.
-import { chmod, chown, mkdir, rename, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, stat, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { tryLock, withLock } from "../content/lock.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ContainerMount, RootSpec } from "../executor/executor.ts";
 import { copyInto } from "../layer/copytree.ts";
+import { setOwner } from "../layer/owner.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import type { VertexDigest } from "../llb/definition.ts";
 import type { ExecOp, Mount } from "../llb/op/exec.ts";
@@ -195,7 +196,7 @@ async function openCache(
       const { mode, uid, gid } = await stat(
         resolveInRoot(tree.root, selector === "" ? "/" : selector, { followLast: true }),
       );
-      await chown(staged, uid, gid);
+      setOwner(staged, uid, gid);
       await chmod(staged, mode & 0o7777);
     }
     await writeCacheNote(worker.cacheMounts, mount);
@@ -241,7 +242,7 @@ async function openSecret(
   const file = path.join(directory.path, "secret");
   await writeFile(file, value, { mode: 0o600 });
   await chmod(file, secret.mode & 0o777);
-  await chown(file, secret.uid, secret.gid);
+  setOwner(file, secret.uid, secret.gid);
   return { type: "bind", source: file, dest, readonly: true };
 }
 
@@ -264,7 +265,7 @@ async function openSsh(
   const directory = held.add(await worker.memoryDirectory());
   const socket = held.add(await listenAgent(directory.path, agent));
   await chmod(socket.path, ssh.mode & 0o777);
-  await chown(socket.path, ssh.uid, ssh.gid);
+  setOwner(socket.path, ssh.uid, ssh.gid);
   return { type: "bind", source: socket.path, dest, readonly: false };
 }
 

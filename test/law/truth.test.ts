@@ -6,17 +6,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ENGINE_OPTIMIZATIONS } from "../../src/engine/without.ts";
+import { isRoot } from "../rig/tree.ts";
 import { checkTruth } from "./sequence.ts";
+
+const skip = isRoot ? false : "modes that keep out whoever is not root are among what is edited";
 
 const RUNS = Number(process.env["LAW_RUNS"] ?? 12);
 const SEED = Number(process.env["LAW_SEED"] ?? Date.now() % 1_000_000);
 
-test("incremental builds give what clean builds give, whatever was edited", async () => {
+test("incremental builds give what clean builds give, whatever was edited", { skip }, async () => {
   const compared = await checkTruth({ sequences: RUNS, seed: SEED });
   assert.ok(compared >= RUNS * 2);
 });
 
 for (const name of ENGINE_OPTIMIZATIONS)
-  test(`incremental builds give what clean builds give without "${name}"`, async () => {
+  test(`incremental builds give what clean builds give without "${name}"`, { skip }, async () => {
     await checkTruth({ sequences: 1, seed: SEED, without: new Set([name]) });
   });
