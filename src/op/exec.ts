@@ -69,6 +69,7 @@ export const execBinding: OpBinding<"exec"> = {
     }
     throw outOfMemory === undefined
       ? commandFailed(command.args, exitCode, [
+          ...(command.emulation?.way === "mounted" ? [MOUNTED_HINT] : []),
           // Before what it wrote is removed.
           ...(isNearlyFull(worker.root.path) ? [fullDiskHint(worker.root.path)] : []),
           ...(log === undefined ? [] : [`all of its output is in ${log}`]),
@@ -267,6 +268,9 @@ function formatBytes(bytes: number): string {
   while (value % 1024 === 0 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
   return `${value} ${units[unit] ?? ""}`;
 }
+
+const MOUNTED_HINT =
+  "of an emulated command only its own program runs on this kernel, not those it starts: see bake doctor";
 
 function commandFailed(args: readonly string[], exitCode: number, said: readonly string[]): BakeError {
   const hints: Readonly<Record<number, readonly string[]>> = {
