@@ -91,7 +91,7 @@ function tableOf(things: readonly StoredThing[], now: number): string {
       .join("  ")
       .trimEnd(),
   );
-  return `${lines.join("\n")}\n${summaryOf(things)}`;
+  return rows.length === 0 ? "Nothing is there.\n" : `${lines.join("\n")}\n${summaryOf(things)}`;
 }
 
 function detailsOf(things: readonly StoredThing[], now: number): string {
@@ -113,7 +113,7 @@ function detailsOf(things: readonly StoredThing[], now: number): string {
       .map(([name, value]) => `${`${name}:`.padEnd(13)}${value}\n`)
       .join("");
   });
-  return `${blocks.join("\n")}${summaryOf(things)}`;
+  return blocks.length === 0 ? "Nothing is there.\n" : `${blocks.join("\n")}${summaryOf(things)}`;
 }
 
 function summaryOf(things: readonly StoredThing[]): string {

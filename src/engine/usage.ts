@@ -182,6 +182,8 @@ const metadataNames: Readonly<Record<string, string>> = {
   facts: "what is remembered of files and of this machine",
   runs: "what the last runs did",
   logs: "what steps have printed",
+  claims: "which steps are being made",
+  ledger: "how much room is taken and promised",
   ballast: "room to work in when the disk is full",
 };
 
