@@ -40,7 +40,8 @@ export async function createEngine(
   const limits = cacheLimits(flags, environment, root);
   const engine = createEmbeddedEngine({
     rootPath: root,
-    limits,
+    // It adds nothing, so it needs no room.
+    ...(!confined && { limits }),
     platform: hostPlatform(environment),
     runtime: flags.ociRuntime ?? environment.env["LLBAKE_OCI_RUNTIME"],
     searchPath: environment.env["PATH"],
@@ -57,7 +58,7 @@ export async function createEngine(
     now: Date.now,
     stdout: environment.stdout,
   });
-  // It adds nothing, and may not remove everything.
+  // Nor may it remove everything.
   if (confined) return engine;
   return withCeiling(engine, root, limits);
 }

@@ -13,6 +13,8 @@ const LOOK_MS = 100;
 const WALK_PART = 1 / 20;
 const WALK_MS = 1_000;
 const RECOUNT_MS = 2_000;
+/** A folder, and what else is there of a build that has made nothing. */
+const EMPTY_BYTES = 64 * 1024;
 
 /** Watches until disposed. Problems of watching are none of the build's. */
 export function watchGrowth(root: StateRoot, owner: Owner): AsyncDisposable {
@@ -39,7 +41,9 @@ async function watch(root: StateRoot, { path, ledger }: Owner, over: AbortSignal
     const freeBytes = freeOf(root);
     const atMs = Date.now();
     if (walked.freeBytes - freeBytes < ledger.pieceBytes / 4 && atMs - walked.atMs < walked.pauseMs) continue;
-    await ledger.grown(await treeSize(active, over));
+    const activeBytes = await treeSize(active, over);
+    // A build that only reads needs no room.
+    if (ledger.chargedBytes > 0 || activeBytes > EMPTY_BYTES) await ledger.grown(activeBytes);
     walked = { atMs: Date.now(), freeBytes, pauseMs: pauseAfter(Date.now() - atMs, WALK_MS) };
     // Caches of steps and repositories grow in place, and what others write to the disk counts for its free space.
     const unexplained = counted.freeBytes - freeBytes - (ledger.chargedBytes - counted.chargedBytes);
