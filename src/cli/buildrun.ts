@@ -19,7 +19,7 @@ import { definitionName } from "./history.ts";
 import { expectEntitlements } from "./entitlements.ts";
 import type { Environment } from "./environment.ts";
 import { rungNote } from "./improvement.ts";
-import { withRights } from "./rights.ts";
+import { takeRights, withRights } from "./rights.ts";
 
 /** Loads, builds and writes the metadata file; gives the exit code. @throws BakeError */
 export async function runBuild(
@@ -67,7 +67,10 @@ export async function allowDefinition(
   { environment, flags, mode, signal }: Omit<BuildRun, "engine" | "flags"> & { readonly flags: BakeFlags },
 ): Promise<void> {
   await expectEntitlements(
-    { targets, allow: flags.allow, grants, url, silent: mode === "rawjson" },
+    {
+      ...{ targets, allow: flags.allow, grants, url, silent: mode === "rawjson" },
+      beforeAsking: () => takeRights(environment, rootPath(flags, environment)),
+    },
     environment,
     signal,
   );

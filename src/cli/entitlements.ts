@@ -67,6 +67,8 @@ export interface EntitlementRequest {
   readonly url: string | undefined;
   /** Never ask; for programs that read the output. */
   readonly silent: boolean;
+  /** Awaited before the user is asked, who is to be asked once. */
+  readonly beforeAsking?: () => Promise<void>;
 }
 
 interface Need {
@@ -83,7 +85,7 @@ interface Need {
  * @throws BakeError "entitlement-missing" with the flags that grant it
  */
 export async function expectEntitlements(
-  { targets, allow, grants, url, silent }: EntitlementRequest,
+  { targets, allow, grants, url, silent, beforeAsking }: EntitlementRequest,
   environment: Environment,
   signal: AbortSignal,
 ): Promise<void> {
@@ -95,6 +97,7 @@ export async function expectEntitlements(
   const flags = needs.map(({ flag }) => `--allow=${quoted(flag)}`).join(" ");
   const list = needs.map(({ what }) => what);
   if (!silent && isTerminal(environment.stdin) && isTerminal(environment.stderr)) {
+    await beforeAsking?.();
     environment.stderr.write(
       `The build asks for more than a bake file may do by itself:\n${list.map(what => `  - ${what}\n`).join("")}` +
         `To be asked no more, add ${flags}\n`,

@@ -5,9 +5,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bake, bakeOk, baseStage, type Project, startBake, target, tempProject } from "../rig/bake.ts";
-import { skipWithoutContainers } from "../rig/engine.ts";
+import { skipWithoutRuntime } from "../rig/engine.ts";
 
-const options = { skip: skipWithoutContainers };
+const options = { skip: skipWithoutRuntime };
 
 /** Builds a project whose step appends a word to its caches and writes what they hold to out/. */
 async function visit(project: Project, word: string): Promise<string> {

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { formatPlatform, type Platform, platformFromNode } from "../../src/oci/platform.ts";
 import { bake, bakeOk, executedSteps, type Project, target, tempProject } from "../rig/bake.ts";
-import { skipWithoutContainers } from "../rig/engine.ts";
+import { skipWithoutRuntime } from "../rig/engine.ts";
 import { copyBusyboxes, foreignDir, foreignProblem } from "../rig/foreign.ts";
 import { skipWithoutSkopeo, startRegistry } from "../rig/registry.ts";
 
 const native = platformFromNode(process.platform, process.arch);
 const skip =
-  skipWithoutContainers ||
+  skipWithoutRuntime ||
   skipWithoutSkopeo ||
   (native.architecture === "amd64" ? false : "written for a 64-bit PC") ||
   ["arm64", "arm", "s390x"].map(foreignProblem).find(problem => problem !== false) ||

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { bake, baseStage, program, type Project, target, tempProject } from "../rig/bake.ts";
-import { skipWithoutContainers } from "../rig/engine.ts";
+import { skipWithoutRuntime } from "../rig/engine.ts";
 
-const options = { skip: skipWithoutContainers };
+const options = { skip: skipWithoutRuntime };
 
 function projectOf(...lines: readonly string[]): Project {
   const project = tempProject();
@@ -80,7 +80,7 @@ test("a step that fails is opened as it left its container", options, async () =
 
 test(
   "--on-error=shell opens a terminal where the build failed, then the build has failed",
-  { skip: skipWithoutContainers || withoutScript() },
+  { skip: skipWithoutRuntime || withoutScript() },
   () => {
     using project = projectOf("RUN echo half > file; exit 3");
     const { stdout, status } = spawnSync(

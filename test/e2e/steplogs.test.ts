@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { bake, bakeOk, baseStage, target, tempProject } from "../rig/bake.ts";
-import { skipWithoutContainers } from "../rig/engine.ts";
+import { skipWithoutRuntime } from "../rig/engine.ts";
 
 test(
   "a failed step shows its last lines and where all of them are",
-  { skip: skipWithoutContainers },
+  { skip: skipWithoutRuntime },
   async () => {
     using project = tempProject();
     project.write("bake.hcl", target("default"));
@@ -30,7 +30,7 @@ test(
 
 test(
   "a secret that steps print, fail with or write is in no log, event, key or record",
-  { skip: skipWithoutContainers },
+  { skip: skipWithoutRuntime },
   async () => {
     using project = tempProject();
     const value = "correct-horse-battery";

@@ -17,7 +17,7 @@ import {
   target,
   tempProject,
 } from "../rig/bake.ts";
-import { skipWithoutContainers } from "../rig/engine.ts";
+import { skipWithoutRuntime } from "../rig/engine.ts";
 
 const MIB = 1024 ** 2;
 
@@ -66,7 +66,7 @@ async function expectWhole(project: Project): Promise<void> {
   assert.deepEqual(owners, []);
 }
 
-const skip = skipWithoutContainers;
+const skip = skipWithoutRuntime;
 
 test(
   "du tells what each step left; prune --all leaves nothing; the next build is as the first",

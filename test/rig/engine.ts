@@ -13,12 +13,13 @@ import type { Session } from "../../src/session/session.ts";
 import { busyboxDir } from "./bake.ts";
 import { isRoot, tempDir, type TempDir } from "./tree.ts";
 
-/** Why tests that run commands are skipped here, or false. */
-export const skipWithoutContainers: string | false = isRoot
-  ? ["crun", "runc"].some(isOnPath)
-    ? false
-    : "no OCI runtime on PATH"
-  : "containers need root";
+/** Why tests in which the program runs commands are skipped here, or false. */
+export const skipWithoutRuntime: string | false = ["crun", "runc"].some(isOnPath)
+  ? false
+  : "no OCI runtime on PATH";
+
+/** The same for tests that run them in the process of the test, which enters no user namespace. */
+export const skipWithoutContainers: string | false = isRoot ? skipWithoutRuntime : "containers need root";
 
 export const platform = platformFromNode(process.platform, process.arch);
 
