@@ -1,9 +1,14 @@
-// Goal: a target that spends long in emulated commands is told of once, with the step that took longest. Method: events
-// with times of the test's choosing.
+// Goal: a target that spends long in emulated commands is told of once, with the step that took longest; the way to
+// emulate shows in failures. Method: events with times of the test's choosing; an engine that may take one way only.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
+import type { BakeError } from "../../src/diagnostic/error.ts";
 import { watchEmulation } from "../../src/engine/emulated.ts";
+import { copy, local, marshal, scratch } from "../../src/llb/mod.ts";
 import type { ProgressEvent } from "../../src/progress/event.ts";
+import { engineRig, skipWithoutContainers } from "../rig/engine.ts";
+import { foreignDir, foreignProblem } from "../rig/foreign.ts";
 
 interface Step {
   readonly id: string;
@@ -69,4 +74,36 @@ test("each slow target is told of; short emulation is not worth a word", () => {
       ["c", "RUN failing"],
     ],
   );
+});
+
+const skip =
+  skipWithoutContainers || (process.arch === "arm64" && "arm64 is not foreign") || foreignProblem("arm64");
+
+test("a failure under a mounted emulator tells what that cannot do", { skip }, async () => {
+  await using rig = await engineRig({ emulationWays: ["mounted"] });
+  rig.locals.set("busybox", join(foreignDir, "arm64"));
+  const platform = { os: "linux", architecture: "arm64" };
+  const run = (script: string): Promise<unknown> => {
+    const state = scratch()
+      .file(copy(local("busybox", { uniqueId: "busybox" }), "busybox", "/bin/", { createDestPath: true }))
+      .run({ args: ["/bin/busybox", "sh", "-c", script] })
+      .root();
+    const work = { tag: "definition", definition: marshal(state, { platform }), platform } as const;
+    const session = {
+      localDir: (name: string) => rig.locals.get(name),
+      secret: () => Promise.resolve(undefined),
+      credentials: () => Promise.resolve(undefined),
+    };
+    return rig.engine.solve([{ name: "app", work, exports: [] }], {
+      session,
+      emit: () => undefined,
+      signal: new AbortController().signal,
+    });
+  };
+  await run("echo of the shell itself > /x");
+  await assert.rejects(run("/bin/busybox true"), (error: BakeError) => {
+    assert.match(error.message, /exit code 126/);
+    assert.match(error.diagnostics[0]?.hint ?? "", /only its own program runs on this kernel/);
+    return true;
+  });
 });
