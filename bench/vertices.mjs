@@ -1,4 +1,4 @@
-// What a vertex costs: `node bench/vertices.mjs [rounds]`. Graphs of 1,000, 5,000 and 10,000 file ops, a binary tree whose
+// What a vertex costs: `node bench/vertices.mjs [rounds]`, COUNTS=1000 for some sizes only. Graphs of 1,000, 5,000 and 10,000 file ops, a binary tree whose
 // leaves make a file and whose other ops copy one from their second input over their first, cold and cached. Floors, in
 // the same run: cold, hashing every op, making as many folders and writing a file in each; cached, a Node program that
 // reads the definition and hashes every op. Prints µs per vertex and the peak of memory.

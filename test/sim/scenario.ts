@@ -192,9 +192,9 @@ function planRun(random: Random, specs: readonly Spec[], swarm: Swarm, number: n
   const sources = specs.filter(spec => spec.volatile);
   const changes =
     swarm.mutate && sources.length > 0 && random.chance(0.7) ? 1 + random.below(swarm.versions - 1) : 0;
-  if (changes > 0 && random.chance(0.3))
+  if (changes > 0 && random.chance(0.5))
     for (const spec of specs)
-      if (spec.inputs.some(input => input.byContent) && random.chance(0.4)) failing.set(spec, "again");
+      if (spec.inputs.some(input => input.byContent) && random.chance(0.7)) failing.set(spec, "again");
   const hangs = [...failing.values()].includes("hang");
   const hasCancels = hangs || (swarm.cancels && random.chance(0.7));
   const killed = swarm.kills && random.chance(0.3);
