@@ -220,6 +220,31 @@ test("a secret is nowhere afterwards: state, outputs, images, events", asRoot, a
   assert.ok(files > 10);
 });
 
+test("a secret is on no disk while its step runs, whatever ends the build", asRoot, async () => {
+  using project = tempProject();
+  const secret = `hunter3-${process.pid}-${Date.now()}`;
+  write(
+    project,
+    `RUN --mount=type=secret,id=s,target=/s --mount=type=secret,id=s,env=S mkfifo /go && echo ready && cat /go\n`,
+    { attributes: `secret = ["id=s,env=THE_SECRET"]` },
+  );
+  await using running = startBake(["--progress=plain"], { ...project, env: { THE_SECRET: secret } });
+  await running.saw(/^#\d+ [\d.]+ ready$/m);
+  const onDisk = (): string =>
+    execFileSync("find", [project.root, "-xdev", "-type", "f", "-exec", "grep", "-laF", secret, "{}", "+"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  assert.throws(onDisk, { status: 1, stdout: "" });
+  running.kill("SIGKILL");
+  await running.outcome;
+  assert.throws(onDisk, { status: 1, stdout: "" });
+  // The next one sweeps.
+  await bakeOk(["--print"], project);
+  write(project, "RUN true\n");
+  await bakeOk([], project);
+});
+
 /** The forms of a text that occur in bytes: as it is, and in base64 at each of the three alignments. */
 function formsIn(bytes: Buffer, text: string): readonly string[] {
   const base64 = [0, 1, 2].map(shift => {

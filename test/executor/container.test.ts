@@ -81,9 +81,9 @@ for (const runtime of ["crun", "runc"]) {
         run: (script, step) => runStep(executor, rootfs, script, step),
       });
       assert.deepEqual(readdirSync(join(owner.path, "bundles")), []);
-      assert.deepEqual(mountsBelow(root.path), []);
       assert.deepEqual(containersOf(owner.name), []);
       await owner[Symbol.asyncDispose]();
+      assert.deepEqual(mountsBelow(root.path), []);
       assert.deepEqual(cgroupsOf(owner.name), []);
     });
   };
