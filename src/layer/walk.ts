@@ -97,7 +97,9 @@ export async function* walkTree(
     const entryStats = lstat(entryPath);
     if (entryStats === undefined) {
       if (name.includes("\ufffd"))
-        throw new BakeError("file-operation", `cannot read "${inRoot}": its name is not valid UTF-8`);
+        throw new BakeError("file-operation", `cannot read "${inRoot}": its name is not valid UTF-8`, {
+          hint: "rename it, or leave it out with a line in .dockerignore",
+        });
       continue;
     }
     const entry: WalkEntry = {
