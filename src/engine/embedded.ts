@@ -200,7 +200,7 @@ function createRun(
       const wanting = targets.get(within) ?? [];
       for (const { digest, op } of graph.vertices.values()) {
         targets.set(digest, [...new Set([...(targets.get(digest) ?? []), ...wanting])]);
-        caches.set(digest, cachesOf(op));
+        caches.set(digest, cachesOf(op, worker.platform));
       }
       const [edge] = solverEdges(graph, deps);
       const [result] = edge === undefined ? [] : await solver.solve([edge], ended, within);
@@ -213,7 +213,7 @@ function createRun(
     expectEntitled(graph, granted);
     for (const { digest, op, targets: wanting } of graph.vertices.values()) {
       targets.set(digest, wanting);
-      caches.set(digest, cachesOf(op));
+      caches.set(digest, cachesOf(op, worker.platform));
     }
     const edges = solverEdges(graph, deps);
     const outcomes = await solver.solveEach(

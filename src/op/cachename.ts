@@ -4,11 +4,30 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CacheSharing, Mount } from "../llb/op/exec.ts";
 import { digestHex, digestOf } from "../oci/digest.ts";
+import { formatPlatform, type Platform } from "../oci/platform.ts";
 
 /** What tells a cache from others. Caches of one id but different sharing are different folders. */
 export interface CacheIdentity {
   readonly id: string;
   readonly sharing: CacheSharing;
+}
+
+/**
+ * The mounts of a step with the caches of its platform. A step of another platform than the worker's has caches of its
+ * own: what a program of one processor leaves there is of no use to one of another, or breaks it.
+ */
+export function mountsOfPlatform(
+  mounts: readonly Mount[],
+  platform: Platform,
+  native: Platform,
+): readonly Mount[] {
+  const suffix = formatPlatform(platform);
+  if (suffix === formatPlatform(native)) return mounts;
+  return mounts.map(mount =>
+    mount.cache === undefined
+      ? mount
+      : { ...mount, cache: { ...mount.cache, id: `${mount.cache.id}@${suffix}` } },
+  );
 }
 
 export function cacheName({ cache }: Pick<Mount, "cache">): string {

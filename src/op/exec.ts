@@ -14,6 +14,7 @@ import type { Ref } from "../snapshot/ref.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
 import type { Worker } from "../worker/worker.ts";
+import { mountsOfPlatform } from "./cachename.ts";
 import { openMounts, type OpenMounts } from "./execmounts.ts";
 import { createHeld, type Held } from "./held.ts";
 import { createKeptStep } from "./keptstep.ts";
@@ -103,7 +104,8 @@ async function prepare(
   const { meta } = op.spec;
   if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
   const executor = await worker.executor();
-  const mounts = await openMounts(digest, op.spec, inputs, held, deps, context);
+  const spec = { ...op.spec, mounts: mountsOfPlatform(op.spec.mounts, platform, worker.platform) };
+  const mounts = await openMounts(digest, spec, inputs, held, deps, context);
   const program = {
     args: meta.args,
     env: [...meta.env, ...proxyVariables(meta), ...mounts.env],

@@ -1,17 +1,18 @@
 // The kinds of ops: one row each, loaded when first used. A missing row does not compile.
 import type { OpKind, OpOf, OpSpecs } from "../llb/ops.ts";
 import { sourceScheme } from "../llb/op/source.ts";
+import type { Platform } from "../oci/platform.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { Op, Pool } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
-import { cacheName } from "./cachename.ts";
+import { cacheName, mountsOfPlatform } from "./cachename.ts";
 
 interface OpRow<K extends OpKind> {
   /** Slots needed to run. */
   pool(spec: OpSpecs[K]): Pool;
   load(): Promise<OpBinding<K>>;
   /** Names of the cache mounts that it uses; none when absent. */
-  caches?(spec: OpSpecs[K]): readonly string[];
+  caches?(spec: OpSpecs[K], platform: Platform, native: Platform): readonly string[];
 }
 
 const rows: { readonly [K in OpKind]: OpRow<K> } = {
@@ -22,7 +23,10 @@ const rows: { readonly [K in OpKind]: OpRow<K> } = {
   exec: {
     pool: () => "cpu",
     load: async () => (await import("./exec.ts")).execBinding,
-    caches: ({ mounts }) => mounts.filter(({ type }) => type === "cache").map(cacheName),
+    caches: ({ mounts }, platform, native) =>
+      mountsOfPlatform(mounts, platform, native)
+        .filter(({ type }) => type === "cache")
+        .map(cacheName),
   },
   file: { pool: () => "cpu", load: async () => (await import("./file.ts")).fileBinding },
   merge: { pool: () => "cpu", load: async () => (await import("./merge.ts")).mergeBinding },
@@ -40,7 +44,7 @@ export function bindOp<K extends OpKind>(vertex: BoundVertex<K>, deps: OpDeps): 
   };
 }
 
-/** Names of the cache mounts that an op uses. */
-export function cachesOf<K extends OpKind>(op: OpOf<K>): readonly string[] {
-  return rows[op.kind].caches?.(op.spec) ?? [];
+/** Names of the cache mounts that an op uses on a worker of the platform `native`. */
+export function cachesOf<K extends OpKind>(op: OpOf<K>, native: Platform): readonly string[] {
+  return rows[op.kind].caches?.(op.spec, op.platform ?? native, native) ?? [];
 }

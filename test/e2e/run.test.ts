@@ -133,6 +133,19 @@ async function until(isSo: () => boolean): Promise<void> {
   }
 }
 
+test("a cache is of one platform", asRoot, async () => {
+  using project = tempProject();
+  // The tools are this machine's, which run for any platform.
+  await build(
+    project,
+    "RUN --mount=type=cache,id=c,target=/c,sharing=locked test ! -e /c/x && touch /c/x\n",
+    {
+      attributes: 'platforms = ["linux/amd64", "linux/arm64"]',
+      args: ["--set=*.output=type=cacheonly"],
+    },
+  );
+});
+
 test(
   "bind, tmpfs and secret mounts keep nothing; a tmpfs has its size; secrets have their mode and owner",
   asRoot,
