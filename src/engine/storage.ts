@@ -10,7 +10,7 @@ import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } f
 import { openOwner, type Owner, readLeases } from "../content/lease.ts";
 import { settleLedger } from "../content/ledger.ts";
 import { withLock } from "../content/lock.ts";
-import { isCode, openStateRoot, type StateRoot } from "../content/root.ts";
+import { openStateRoot, type StateRoot } from "../content/root.ts";
 import { wipeStateRoot } from "../content/wipe.ts";
 import { isDigest } from "../oci/digest.ts";
 import { type LayerBlobs, openLayerBlobs } from "../snapshot/layerblobs.ts";
@@ -192,19 +192,16 @@ async function prune(
   return planned.filter(thing => gone.has(thing));
 }
 
-/** What is remembered besides results, and is found out again or missed by nobody. */
+/**
+ * What is remembered besides results, and is found out again or missed by nobody. Folders stay, and what running builds
+ * print: when there are none, all of that goes with the directory.
+ */
 async function dropRecords(root: StateRoot): Promise<void> {
-  for (const name of ["runs", "logs"]) await dropFolder(join(root.path, name));
-  for (const name of await readdir(root.facts))
-    // Which snapshots are safely on disk is a truth about those that are in use.
-    if (!name.startsWith("synced-")) await dropFolder(join(root.facts, name));
-}
-
-/** What a running build writes there meanwhile stays. */
-async function dropFolder(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch((thrown: unknown) => {
-    if (!isCode(thrown, "ENOTEMPTY")) throw thrown;
-  });
+  for (const folder of [join(root.path, "runs"), root.facts])
+    for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => []))
+      // Which snapshots are safely on disk is a truth about those that are in use.
+      if (entry.isFile() && !entry.name.startsWith("synced-"))
+        await rm(join(entry.parentPath, entry.name), { force: true });
 }
 
 function isEvictable({ kind }: StoredThing): boolean {
