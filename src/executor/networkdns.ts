@@ -16,21 +16,26 @@ export function hostResolvConf(): string {
 
 /**
  * The resolv.conf of a step in a network of its own, whose loopback is not the machine's. `forward` is an address there
- * behind which the first server of the machine answers, wherever that one listens.
+ * behind which the first server of the machine answers, wherever that one listens. It takes that one's place: pasta
+ * passes on its answers as if they came from there, whomever a program has asked.
  */
 export function isolatedResolvConf(
   forward: string | undefined,
   read: (path: string) => string = readText,
 ): string {
-  let text = read("/etc/resolv.conf");
-  const servers = serversIn(text);
-  if (servers.length === 1 && servers[0] === SYSTEMD_STUB) text = read(SYSTEMD_UPSTREAM) || text;
-  const kept = text.split("\n").filter(line => !isServerOnLoopback(line));
-  if (serversIn(kept.join("\n")).length > 0) return kept.join("\n");
-  const instead = forward !== undefined && servers.length > 0 ? [forward] : PUBLIC_SERVERS;
-  return [...kept.filter(line => line !== ""), ...instead.map(server => `nameserver ${server}`), ""].join(
-    "\n",
-  );
+  const direct = read("/etc/resolv.conf");
+  const [first, ...others] = serversIn(direct);
+  if (forward !== undefined && first !== undefined)
+    return withServers(direct, [forward, ...others.filter(isReachable)]);
+  const isStub = first === SYSTEMD_STUB && others.length === 0;
+  const text = (isStub && read(SYSTEMD_UPSTREAM)) || direct;
+  const kept = serversIn(text).filter(isReachable);
+  return withServers(text, kept.length > 0 ? kept : PUBLIC_SERVERS);
+}
+
+function withServers(text: string, servers: readonly string[]): string {
+  const rest = text.split("\n").filter(line => line !== "" && serverOf(line) === undefined);
+  return [...rest, ...servers.map(server => `nameserver ${server}`), ""].join("\n");
 }
 
 function serversIn(text: string): readonly string[] {
@@ -41,10 +46,9 @@ function serverOf(line: string): string | undefined {
   return /^\s*nameserver\s+(\S+)/.exec(line)?.[1];
 }
 
-function isServerOnLoopback(line: string): boolean {
-  const server = serverOf(line);
-  if (server === undefined) return false;
-  return isIPv4(server) ? server.startsWith("127.") : server === "::1";
+/** Whether a server is none on the machine's loopback. */
+function isReachable(server: string): boolean {
+  return isIPv4(server) ? !server.startsWith("127.") : server !== "::1";
 }
 
 function readText(path: string): string {

@@ -116,24 +116,24 @@ test(
   },
 );
 
-test("name servers on loopback are replaced by what can be reached, the rest of resolv.conf stays", () => {
+test("a step asks the name server behind its way out first, and never one on the machine's loopback", () => {
   const files =
     (etc: string, upstream = "") =>
     (path: string) =>
       path.startsWith("/etc") ? etc : upstream;
-  const plain = "search a b\nnameserver 10.0.0.1\nnameserver 127.0.0.1\noptions ndots:2\n";
+  const plain =
+    "search a b\nnameserver 10.0.0.1\nnameserver 127.0.0.1\nnameserver 10.0.0.2\noptions ndots:2\n";
+  const stub = files("search a\nnameserver 127.0.0.53\n", "search a\nnameserver 10.0.0.3\n");
   assert.equal(
     isolatedResolvConf("9.9.9.9", files(plain)),
-    "search a b\nnameserver 10.0.0.1\noptions ndots:2\n",
+    "search a b\noptions ndots:2\nnameserver 9.9.9.9\nnameserver 10.0.0.2\n",
   );
+  assert.equal(isolatedResolvConf("9.9.9.9", stub), "search a\nnameserver 9.9.9.9\n");
   assert.equal(
-    isolatedResolvConf("9.9.9.9", files("nameserver 127.0.0.53\n", "nameserver 10.0.0.2\n")),
-    "nameserver 10.0.0.2\n",
+    isolatedResolvConf(undefined, files(plain)),
+    "search a b\noptions ndots:2\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n",
   );
-  assert.equal(
-    isolatedResolvConf("9.9.9.9", files("search a\nnameserver ::1\n")),
-    "search a\nnameserver 9.9.9.9\n",
-  );
+  assert.equal(isolatedResolvConf(undefined, stub), "search a\nnameserver 10.0.0.3\n");
   assert.match(isolatedResolvConf(undefined, files("nameserver 127.0.0.1\n")), /^nameserver 8\.8\.8\.8\n/);
   assert.match(isolatedResolvConf("9.9.9.9", files("")), /^nameserver 8\.8\.8\.8\n/);
 });
