@@ -116,7 +116,6 @@ const MUTANTS: readonly Mutant[] = [
   ],
   ["running is aborted by the first to leave", "driver.ts", "if (at.claims > 0) return;\n", ""],
   ["given up goes on", "driver.ts", "node.voided = true;\n    node.abort?.abort();", "node.voided = true;"],
-  ["a circle of merges waits", "driver.ts", "if (!(nesting && waitsFor(worker, node)))", ""],
   ["nested calls wait for everything given up", "scheduler.ts", "if (owner === undefined) await", "await"],
   [
     "slots are given back too early",
@@ -132,7 +131,6 @@ const MUTANTS: readonly Mutant[] = [
     "keep(result); keep(result);\n        outputs",
   ],
   ["loaded results are not released", "calls.ts", "if (result !== undefined) keep(result);", ""],
-  ["a failure stops others with keepGoing", "waiting.ts", "(pending === 0 || !keepGoing)", "true"],
   [
     "no link after a content hit",
     "edge.ts",
