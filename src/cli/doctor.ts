@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { isPrivileged } from "../system/privilege.ts";
 import type { DefineCommand } from "./command.ts";
 import { type EngineFlags, rootPath } from "./engine.ts";
 import type { Environment } from "./environment.ts";
@@ -181,7 +182,9 @@ async function checkOverlay(flags: EngineFlags, environment: Environment): Promi
     return {
       state: "note",
       text: `snapshots are copied: ${overlayProblem}`,
-      fix: "put --root on ext4 or xfs, and not in another overlay",
+      fix: isPrivileged()
+        ? "put --root on ext4 or xfs, and not in another overlay (in a user namespace overlays need Linux 5.11)"
+        : "see the line of the user",
     };
   } catch (thrown) {
     return { state: "note", text: `not tried: ${BakeError.from(thrown).message}` };

@@ -10,7 +10,7 @@ import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import { isInitialNamespace, readIdMap } from "../system/privilege.ts";
+import { isInitialNamespace, isPrivileged, readIdMap } from "../system/privilege.ts";
 import { COVERED } from "./cover.ts";
 import { probeConfig } from "./probeconfig.ts";
 
@@ -60,6 +60,9 @@ interface Way {
 
 const PROBE_TIMEOUT_MS = 10_000;
 
+const RIGHTS_HINT =
+  'they need namespaces and mounts: "bake doctor" tells what this machine grants, and what changes that';
+
 /**
  * The first runtime and way of calling it that starts a container here. The answer is remembered until the runtime or
  * the running kernel changes.
@@ -67,6 +70,10 @@ const PROBE_TIMEOUT_MS = 10_000;
  */
 export async function findRuntime(options: FindRuntimeOptions): Promise<Runtime> {
   const binaries = await findBinaries(options);
+  if (!isPrivileged())
+    throw new BakeError("runtime-missing", "cannot run commands: containers are refused to this user", {
+      hint: RIGHTS_HINT,
+    });
   const stats = await Promise.all(binaries.map(async path => `${path} ${(await stat(path)).mtimeMs}`));
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const ids = readIdMap("uid").map(({ inside, outside, count }) => `${inside} ${outside} ${count}`);
@@ -124,7 +131,7 @@ async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtim
     "runtime-missing",
     `no OCI runtime works here:\n${answers.map(line => `  ${line}`).join("\n")}`,
     {
-      hint: 'containers need namespaces and mounts: "bake doctor" tells what this machine grants, and what changes that',
+      hint: RIGHTS_HINT,
     },
   );
 }

@@ -62,7 +62,8 @@ export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promis
       killSignal: "SIGKILL",
     });
     const ended = endOf(child);
-    if (way.kind === "single" || pipes === undefined) return await ended;
+    // Without a process there is nobody to wait for.
+    if (way.kind === "single" || pipes === undefined || child.pid === undefined) return await ended;
     const helper = spawn("sh", ["-c", helperScript(way), "sh", String(child.pid)], {
       stdio: ["ignore", "ignore", "pipe", pipes.ready.read, pipes.go.write],
       timeout: timeoutMs,
