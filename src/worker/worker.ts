@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { type Claims, openClaims } from "../content/claims.ts";
+import { isFull } from "../content/fulldisk.ts";
 import { openOwner, type Owner } from "../content/lease.ts";
 import type { Room } from "../content/ledger.ts";
 import { openStateRoot, type StateRoot } from "../content/root.ts";
@@ -141,6 +142,9 @@ export async function openWorker(options: WorkerOptions): Promise<Worker> {
       async [Symbol.asyncDispose]() {
         try {
           for (const cache of statCaches.values()) await (await cache).save();
+        } catch (thrown) {
+          // On a full disk what was learned is learned again.
+          if (!isFull(thrown)) throw thrown;
         } finally {
           await owner[Symbol.asyncDispose]();
         }
