@@ -9,6 +9,7 @@
 //                       └─────────────────────────────────────────┘ gathering ─▶ executing ─▶ checking ─▶ saving
 //   merged: another vertex has the same key.  failed: for good.                      │                      │
 //                                                                                    └────────▶ complete ◀──┘
+//   executing ──another process has made it meanwhile──▶ known
 import type { Digest } from "../oci/digest.ts";
 import { contentKeyOf, definitionKey, saltedKey, type Identity, type KeyedInput } from "./cachekey.ts";
 import type { CacheKey, CacheMap, CacheRecord, ContentKey } from "./op.ts";
