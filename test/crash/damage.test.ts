@@ -73,8 +73,8 @@ for (const turn of EVERY ? ways.keys() : [today]) {
         (bytes: Buffer) => bytes,
       ];
       const full = join(project.root, path);
-      // Builds that found other damage may have replaced it.
-      if (!existsSync(full)) continue;
+      // A half of them, the others tomorrow. Builds that found other damage may have replaced it.
+      if ((!EVERY && (index + today) % 2 === 0) || !existsSync(full)) continue;
       const bytes = readFileSync(full);
       writeFileSync(full, damage(bytes));
       for (const name of ["out", "out.tar"])

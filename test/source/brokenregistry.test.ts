@@ -43,10 +43,9 @@ describe("broken registries", { skip: skipWithoutRegistry }, () => {
         ? broken.fault(times)
         : undefined,
     );
-    for (const part of [head, config.digest, ...layers.map(({ digest }) => digest)]) {
+    for (const part of [head, config.digest, ...layers.slice(1).map(({ digest }) => digest)]) {
       for (const [what, fault] of Object.entries(faults)) {
         await using rig = await engineRig();
-        // Another path each time, so that the proxy counts anew.
         broken = { part, fault };
         const state = image(`${proxy.host}/app@${head}`);
         const failure = await rig.files(state).then(
