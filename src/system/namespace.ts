@@ -54,11 +54,13 @@ export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promis
   const program = ["sh", "-c", "mount -n -t tmpfs none /tmp"];
   const pipes = way.kind === "single" ? undefined : openPipes(native);
   const [file = "", ...args] = commandLine(way, program);
+  // Unlike the timer of spawn itself it keeps nobody waiting when there is no such program.
+  const signal = AbortSignal.timeout(timeoutMs);
   const unused = Array.from({ length: GO - 3 }, () => "ignore" as const);
   try {
     const child = spawn(file, args, {
       stdio: ["ignore", "ignore", "pipe", ...unused, ...(pipes ? [pipes.go.read, pipes.ready.write] : [])],
-      timeout: timeoutMs,
+      signal,
       killSignal: "SIGKILL",
     });
     const ended = endOf(child);
@@ -66,7 +68,7 @@ export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promis
     if (way.kind === "single" || pipes === undefined || child.pid === undefined) return await ended;
     const helper = spawn("sh", ["-c", helperScript(way), "sh", String(child.pid)], {
       stdio: ["ignore", "ignore", "pipe", pipes.ready.read, pipes.go.write],
-      timeout: timeoutMs,
+      signal,
       killSignal: "SIGKILL",
     });
     const helped = endOf(helper);
