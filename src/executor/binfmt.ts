@@ -85,7 +85,8 @@ echo done; IFS= read -r held`;
 export async function openBinfmtNamespace(emulators: readonly Emulator[]): Promise<BinfmtNamespace> {
   const child = spawn("unshare", ["--user", "--mount", "--propagation", "private", "sh", "-c", INSIDE], {
     stdio: ["pipe", "pipe", "pipe"],
-    timeout: SET_UP_TIMEOUT_MS,
+    // The timer of spawn itself would go on where there is no such program.
+    signal: AbortSignal.timeout(SET_UP_TIMEOUT_MS),
     killSignal: "SIGKILL",
   });
   const { stdin, stdout, stderr, pid = 0 } = child;
