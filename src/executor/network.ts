@@ -64,7 +64,8 @@ export function createNetworks({ owner, tools, rungs = networkRungs }: NetworksO
     mkdirSync(folder, { mode: 0o700 });
     try {
       writeFileSync(namespace.path, "");
-      await run("unshare", [`--net=${namespace.path}`, "true"]);
+      // The sweep of a killed process knows its children by a path among their words; true(1) takes any.
+      await run("unshare", [`--net=${namespace.path}`, "true", namespace.path]);
       const network = { way: rung.name, namespace, link: await rung.open(namespace, tools, signal) };
       open.add(network);
       return network;
