@@ -124,7 +124,14 @@ function findUser(name) {
     env: { ...process.env, HOME: "/nonexistent" },
     ...(isRoot && { uid: user.uid, gid: user.gid }),
   });
-  return sees.status === 0 ? user : `"${name}" may not run ${program} with ${process.execPath}`;
+  if (sees.status !== 0) return `"${name}" may not run ${program} with ${process.execPath}`;
+  // The tests give files to others.
+  const trial = spawnSync("unshare", ["--user", "--map-root-user", "--map-auto", "--mount", "true"], {
+    encoding: "utf8",
+    ...(isRoot && { uid: user.uid, gid: user.gid }),
+  });
+  if (trial.status === 0) return user;
+  return `"${name}" has no user namespace with ids of others: ${trial.error?.message ?? trial.stderr.trim()}`;
 }
 
 async function collect(paths) {

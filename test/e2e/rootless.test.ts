@@ -15,11 +15,11 @@ import {
   target,
   tempProject,
 } from "../rig/bake.ts";
-import { findOrdinaryUser, type OrdinaryUser } from "../rig/user.ts";
+import { findOrdinaryUser, namespaceProblem, type OrdinaryUser } from "../rig/user.ts";
 
 const found = findOrdinaryUser();
 const user: OrdinaryUser | undefined = typeof found === "string" ? undefined : found;
-const asUser = { skip: typeof found === "string" ? found : false };
+const asUser = { skip: typeof found === "string" ? found : (namespaceProblem(found) ?? false) };
 const withRanges = {
   skip: asUser.skip || (user?.hasRanges === true ? false : `no ids are set aside for "${user?.name}"`),
 };

@@ -1,13 +1,15 @@
 // An ordinary user of this machine: who the tests run as, or one that root makes for them.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { join } from "node:path";
+import { projectRoot } from "./sourcetree.ts";
 
 export interface OrdinaryUser {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
-  /** Whether ids are set aside for it in /etc/subuid and /etc/subgid, and there are programs to map them. */
+  /** Whether it can have a user namespace with ids of others. */
   readonly hasRanges: boolean;
 }
 
@@ -18,10 +20,11 @@ const NAME = process.env["LLBAKE_TEST_USER"] ?? "llbake-test";
 export function findOrdinaryUser(): OrdinaryUser | string {
   if (process.geteuid?.() !== 0) {
     const { username, uid, gid } = userInfo();
-    return { name: username, uid, gid, hasRanges: hasRanges(username) };
+    return { name: username, uid, gid, hasRanges: hasRanges({ uid, gid }) };
   }
   try {
-    return existing(NAME) ?? make(NAME);
+    const user = existing(NAME) ?? make(NAME);
+    return readsProject(user) ? user : `"${NAME}" may not read ${projectRoot} or run ${process.execPath}`;
   } catch (error) {
     return `there is no user "${NAME}" and none can be made: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -32,8 +35,8 @@ function existing(name: string): OrdinaryUser | undefined {
     .split("\n")
     .find(entry => entry.startsWith(`${name}:`));
   if (line === undefined) return undefined;
-  const [, , uid, gid] = line.split(":").map(Number);
-  return { name, uid: uid ?? NaN, gid: gid ?? NaN, hasRanges: hasRanges(name) };
+  const [, , uid = NaN, gid = NaN] = line.split(":").map(Number);
+  return { name, uid, gid, hasRanges: hasRanges({ uid, gid }) };
 }
 
 function make(name: string): OrdinaryUser {
@@ -44,22 +47,31 @@ function make(name: string): OrdinaryUser {
   return made;
 }
 
-function hasRanges(name: string): boolean {
-  const has = (file: string): boolean => {
-    try {
-      return readFileSync(file, "utf8")
-        .split("\n")
-        .some(line => line.startsWith(`${name}:`));
-    } catch {
-      return false;
-    }
-  };
-  try {
-    execFileSync("sh", ["-c", "command -v newuidmap && command -v newgidmap"], { stdio: "ignore" });
-  } catch {
-    return false;
-  }
-  return has("/etc/subuid") && has("/etc/subgid");
+function readsProject({ uid, gid }: OrdinaryUser): boolean {
+  const words = [
+    "-c",
+    'test -r "$1" && test -x "$2"',
+    "sh",
+    join(projectRoot, "package.json"),
+    process.execPath,
+  ];
+  return spawnSync("sh", words, { cwd: "/", uid, gid }).status === 0;
+}
+
+/** Tried, since what forbids it is of many kinds. */
+function hasRanges({ uid, gid }: { readonly uid: number; readonly gid: number }): boolean {
+  return namespaceProblem({ uid, gid }, "--map-auto") === undefined;
+}
+
+/** Why a user has no user namespace, in the words of unshare(1); `more` are further options of it. */
+export function namespaceProblem(
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  ...more: readonly string[]
+): string | undefined {
+  const words = ["--user", "--map-root-user", ...more, "--mount", "true"];
+  const asUser = process.geteuid?.() === 0 ? { uid, gid } : {};
+  const { status, stderr, error } = spawnSync("unshare", words, { encoding: "utf8", ...asUser });
+  return status === 0 ? undefined : `user namespaces are refused: ${error?.message ?? stderr.trim()}`;
 }
 
 /** An id that owns nothing (nobody's, by custom). */
