@@ -119,12 +119,10 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   };
 }
 
-/** mount(2): no set-uid programs, no devices. */
-const MS_NOSUID_NODEV = 2 | 4;
-
 /**
  * What describes a running container, secrets in its environment among it, is kept in memory: it never reaches a disk,
- * and is written faster. Where this process may not mount, it is on the disk while the command runs.
+ * and is written faster. Where this process may not mount, it is on the disk while the command runs. The mounts have no
+ * flags: in a user namespace, what is bound from them could not be without these (mount_namespaces(7)).
  */
 async function keepInMemory(owner: Owner): Promise<void> {
   const libc = await loadLibc();
@@ -135,7 +133,7 @@ async function keepInMemory(owner: Owner): Promise<void> {
     const path = join(owner.path, folder);
     mkdirSync(path, { recursive: true });
     try {
-      libc.mount("tmpfs", path, "tmpfs", MS_NOSUID_NODEV, `mode=${mode}`);
+      libc.mount("tmpfs", path, "tmpfs", 0, `mode=${mode}`);
     } catch {
       return;
     }
