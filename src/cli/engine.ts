@@ -1,13 +1,15 @@
 // The engine of a run, as flags and environment ask for it.
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { ONE_OWNER } from "../content/oneowner.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { RunLimits } from "../executor/cgroup.ts";
 import type { EngineOptimization } from "../engine/without.ts";
-import { type CacheLimitFlags, cacheLimits } from "./cachelimits.ts";
 import type { WorkerKind } from "../worker/worker.ts";
+import { type CacheLimitFlags, cacheLimits } from "./cachelimits.ts";
 import { hostPlatform } from "./hostplatform.ts";
+import { willKeepOwners } from "./namespace.ts";
 import { parseAge, parseSize } from "./sizes.ts";
 import { defaultRoot, type Environment } from "./environment.ts";
 
@@ -102,5 +104,6 @@ function parseTimeout(text: string): number {
 
 /** The state directory of a run, absolute. */
 export function rootPath(flags: EngineFlags, environment: Environment): string {
-  return resolve(environment.cwd, flags.root ?? defaultRoot(environment));
+  const path = resolve(environment.cwd, flags.root ?? defaultRoot(environment));
+  return willKeepOwners(environment) ? path : join(path, ONE_OWNER);
 }
