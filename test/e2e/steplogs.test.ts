@@ -36,7 +36,7 @@ test(
     const value = "correct-horse-battery";
     project.write(
       "bake.hcl",
-      `${target("default", 'secret = ["id=token,env=TOKEN"]', 'output = ["type=oci,dest=out.tar"]')}`,
+      target("default", 'secret = ["id=token,env=TOKEN"]', 'output = ["type=oci,dest=out.tar"]'),
     );
     project.write(
       "Dockerfile",
@@ -53,7 +53,7 @@ RUN --mount=type=secret,id=token cat /run/secrets/token > /dev/shm/copy && test 
     }
     project.write(
       "Dockerfile",
-      `${readFileSync(join(project.cwd, "Dockerfile"), "utf8").replace(" && test -f /fine", "")}`,
+      readFileSync(join(project.cwd, "Dockerfile"), "utf8").replace(" && test -f /fine", ""),
     );
     shown.push((await bakeOk(["--progress=rawjson"], { ...project, env: { TOKEN: value } })).stderr);
     shown.push((await bakeOk(["explain"], project)).stdout, (await bakeOk(["du"], project)).stdout);

@@ -40,4 +40,6 @@ test("a change that breaks the build is told, and mending it builds again", asyn
   project.write("Dockerfile", dockerfile.replace("@PAGE@/", "@PAGE@/Bakery: "));
   await running.saw(WATCHING, at);
   assert.match(project.read("out/index.html"), /Bakery: Fresh bread/);
+  running.kill("SIGINT");
+  await running.outcome;
 });

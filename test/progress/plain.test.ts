@@ -65,12 +65,12 @@ test("a step that never begins is not mentioned", () => {
 });
 
 test("what is said of a step before it begins is printed", () => {
-  const { feed, close, take } = printer();
-  feed(step("a"), step("b"), log("a", 0, "the server answered 503; trying again\n"));
-  assert.equal(take(), "#1 a\n#1 0.000 the server answered 503; trying again\n");
-  feed(started("a", 10), done("a", 20));
-  close();
-  assert.equal(take(), "#1 DONE 0.0s\n");
+  const out = printer();
+  out.feed(step("a"), step("b"), log("a", 0, "the server answered 503; trying again\n"));
+  assert.equal(out.take(), "#1 a\n#1 0.000 the server answered 503; trying again\n");
+  out.feed(started("a", 10), done("a", 20));
+  out.close();
+  assert.equal(out.take(), "#1 DONE 0.0s\n");
 });
 
 test("lines of two steps are not mixed: the other waits until the first ends", () => {

@@ -68,7 +68,10 @@ test("a registry that hangs is given up after two tries", async () => {
   await using server = await startServer(() => undefined);
   const client = createRegistryClient({ backoffMs: 1, timeoutMs: 50 });
   const failure = await rejection(client.resolve(parseReference(`${server.host}/app`)));
-  assert.equal(failure.message, `cannot reach the registry at ${server.host} after 2 attempts: no answer in time`);
+  assert.equal(
+    failure.message,
+    `cannot reach the registry at ${server.host} after 2 attempts: no answer in time`,
+  );
   assert.equal(server.requests.length, 2);
 });
 

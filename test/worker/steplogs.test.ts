@@ -23,7 +23,7 @@ test("every step has a file of its own with all of its bytes; a silent one has n
     file,
     path.join(dir.path, "logs", `2030-01-02T03-04-05.${process.pid}`, "001-make-j4-all.log"),
   );
-  assert.deepEqual(readFileSync(file ?? ""), Buffer.from([0xff, 0x00, 0x61, 0x0a]));
+  assert.deepEqual(readFileSync(file), Buffer.from([0xff, 0x00, 0x61, 0x0a]));
   assert.match(other.close() ?? "", /002-bin-x\.log$/);
 });
 
