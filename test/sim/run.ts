@@ -1,6 +1,6 @@
 // Runs simulations from the command line: node --import tsx test/sim/run.ts --seed N --seeds M [--trace]
 // A failure names the command that replays it; --size, --runs and --not make the world of a seed smaller. --small runs
-// all small worlds instead.
+// all small worlds instead, or with --part 1/4 a quarter of them.
 import { parseArgs } from "node:util";
 import { MARKS, type Mark } from "./marks.ts";
 import { simulate } from "./simulate.ts";
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     not: { type: "string" },
     small: { type: "string" },
     only: { type: "string" },
+    part: { type: "string", default: "1/1" },
     trace: { type: "boolean", default: false },
   },
 });
@@ -29,8 +30,11 @@ const seconds = (): string => ((performance.now() - start) / 1000).toFixed(1);
 try {
   if (values.small === undefined) await runSeeds(Number(values.seed), Number(values.seeds));
   else {
-    const { worlds } = await simulateSmallWorlds(Number(values.small), values.only);
-    console.log(`all ${worlds} worlds of up to ${values.small} steps in ${seconds()} s`);
+    const [index = 1, count = 1] = values.part.split("/").map(Number);
+    const part = { index: index - 1, count };
+    const { worlds } = await simulateSmallWorlds(Number(values.small), { only: values.only, part });
+    const which = count === 1 ? "all" : `part ${values.part}:`;
+    console.log(`${which} ${worlds} worlds of up to ${values.small} steps in ${seconds()} s`);
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -28,18 +28,26 @@ type Mishap =
 /** Faults in time: every moment up to here, in which all small worlds are done. */
 const MOMENTS = 8;
 
+export interface SmallOptions {
+  /** The name of one world. */
+  readonly only?: string | undefined;
+  /** One of `count` parts that together are all worlds, counted from 0. */
+  readonly part?: { readonly index: number; readonly count: number } | undefined;
+}
+
 /**
- * Simulates all worlds of up to `steps` steps, or the one called `only`.
+ * Simulates all worlds of up to `steps` steps, a part of them, or one.
  * @throws Error, with the world's name and a replay command in its message, when a promise is broken
  */
 export async function simulateSmallWorlds(
   steps: number,
-  only?: string,
+  { only, part = { index: 0, count: 1 } }: SmallOptions = {},
 ): Promise<{ readonly worlds: number }> {
   let worlds = 0;
   for (let size = 1; size <= steps; size++)
     for (const kind of KINDS)
       for (let graph = 0; graph < EDGES.length ** ((size * (size - 1)) / 2); graph++) {
+        if (graph % part.count !== part.index) continue;
         const specs = createSmallSpecs(size, graph, kind);
         if (specs === undefined) continue;
         let storeCalls = 0;
