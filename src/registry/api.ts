@@ -3,6 +3,7 @@
 import { BakeError } from "../diagnostic/error.ts";
 import { createAuthorizer, denied, type Authorizer, type CredentialSource, type Scope } from "./auth.ts";
 import { afterAttempts } from "./patience.ts";
+import type { HttpAnswer } from "./http.ts";
 import { type HttpBody, type HttpRequest, redactUrl, type Transport } from "./transport.ts";
 
 export interface ApiRequest {
@@ -24,7 +25,7 @@ export interface ApiRequest {
 export interface RegistryApi {
   readonly transport: Transport;
   /** The answer of any status but 401. @throws BakeError "registry-denied", "registry-failed" */
-  request(request: ApiRequest): Promise<Response>;
+  request(request: ApiRequest): Promise<HttpAnswer>;
 }
 
 const HUB = "docker.io";
@@ -71,7 +72,7 @@ export function createRegistryApi({
         ...alsoPull.map((name): Scope => ({ repository: name, actions: "pull" })),
       ];
       const authorizer = authorizerOf(registry);
-      const send = (authorization: string | undefined): Promise<Response> =>
+      const send = (authorization: string | undefined): Promise<HttpAnswer> =>
         transport.send({
           method,
           url,
@@ -83,8 +84,8 @@ export function createRegistryApi({
       const first = isOwn ? await authorizer.header(scopes, signal) : undefined;
       let response = await send(first);
       if (response.status === 401 && isOwn) {
-        const challenge = response.headers.get("www-authenticate");
-        await response.body?.cancel();
+        const challenge = response.header("www-authenticate");
+        response.discard();
         const next = await authorizer.answer(challenge, scopes, first, signal);
         if (next === undefined) throw denied(registry, first !== undefined, repository);
         response = await send(next);
@@ -101,7 +102,7 @@ export function createRegistryApi({
 }
 
 /** The error for an answer of a status that the caller did not expect. */
-export async function unexpectedAnswer(doing: string, response: Response): Promise<BakeError> {
+export async function unexpectedAnswer(doing: string, response: HttpAnswer): Promise<BakeError> {
   const detail = await errorDetail(response);
   const hint =
     response.status === 429 ? "the registry limits requests: wait, or log in for a higher limit" : undefined;
@@ -113,9 +114,9 @@ export async function unexpectedAnswer(doing: string, response: Response): Promi
 }
 
 /** What the error document of a registry says (distribution spec, "Error Codes"), cut to a line. */
-async function errorDetail(response: Response): Promise<string> {
-  if (Number(response.headers.get("content-length") ?? 0) > MAX_ERROR_BYTES) {
-    await response.body?.cancel();
+async function errorDetail(response: HttpAnswer): Promise<string> {
+  if (Number(response.header("content-length") ?? 0) > MAX_ERROR_BYTES) {
+    response.discard();
     return "";
   }
   try {

@@ -1,6 +1,7 @@
 // How a registry lets a client in: Basic, or Bearer tokens from a token server (distribution spec's "token
 // authentication" and its OAuth2 form). Tokens are kept per scope and fetched anew when they expire during a build.
 import { BakeError } from "../diagnostic/error.ts";
+import type { HttpAnswer } from "./http.ts";
 import { afterAttempts } from "./patience.ts";
 import { redactUrl, type Transport } from "./transport.ts";
 
@@ -178,7 +179,7 @@ async function fetchToken(
     );
   }
   const scope = scopes.map(formatScope);
-  const post = (fields: Record<string, string>): Promise<Response> =>
+  const post = (fields: Record<string, string>): Promise<HttpAnswer> =>
     transport.send({
       method: "POST",
       url: realm,
@@ -193,7 +194,7 @@ async function fetchToken(
         },
       },
     });
-  const get = (authorization?: string): Promise<Response> => {
+  const get = (authorization?: string): Promise<HttpAnswer> => {
     if (service !== undefined) url.searchParams.set("service", service);
     for (const one of scope) url.searchParams.append("scope", one);
     return transport.send({
@@ -204,7 +205,7 @@ async function fetchToken(
     });
   };
 
-  let response: Response;
+  let response: HttpAnswer;
   switch (account?.kind) {
     case undefined:
       response = await get();
@@ -216,7 +217,7 @@ async function fetchToken(
       response = await get(basicHeader(account));
       // Servers that know only OAuth2.
       if (response.status === 404 || response.status === 405) {
-        await response.body?.cancel();
+        response.discard();
         response = await post({
           grant_type: "password",
           username: account.username,
@@ -230,7 +231,7 @@ async function fetchToken(
     }
   }
   if (!response.ok) {
-    await response.body?.cancel();
+    response.discard();
     const refused = response.status === 401 || response.status === 403 || response.status === 400;
     throw refused
       ? denied(host, account !== undefined, scopes[0]?.repository)

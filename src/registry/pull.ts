@@ -5,6 +5,7 @@ import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import { type RegistryApi, unexpectedAnswer } from "./api.ts";
+import type { HttpAnswer } from "./http.ts";
 import { acceptedTypes, chooseManifest, type ManifestDocument, parseManifest } from "./manifest.ts";
 import { connectionFailure, isPassing } from "./transport.ts";
 
@@ -42,11 +43,11 @@ export async function resolve(
     headers: { accept: acceptedTypes },
     signal,
   });
-  await response.body?.cancel();
+  response.discard();
   if (response.status === 404) throw missing(full);
-  const digest = response.headers.get("docker-content-digest") ?? full.digest;
-  const mediaType = response.headers.get("content-type")?.replace(/;.*/, "").trim();
-  const size = Number(response.headers.get("content-length") ?? Number.NaN);
+  const digest = response.header("docker-content-digest") ?? full.digest;
+  const mediaType = response.header("content-type")?.replace(/;.*/, "").trim();
+  const size = Number(response.header("content-length") ?? Number.NaN);
   // Registries that do not tell by HEAD are asked for the document.
   if (
     !response.ok ||
@@ -77,7 +78,7 @@ export async function fetchManifest(
     signal,
   });
   if (response.status === 404) {
-    await response.body?.cancel();
+    response.discard();
     throw missing(full);
   }
   if (!response.ok)
@@ -86,7 +87,7 @@ export async function fetchManifest(
   const digest = digestOf(bytes);
   if (full.digest !== undefined && full.digest.startsWith("sha256:") && full.digest !== digest)
     throw mismatch(full, digest);
-  const declared = response.headers.get("content-type")?.replace(/;.*/, "").trim() ?? "";
+  const declared = response.header("content-type")?.replace(/;.*/, "").trim() ?? "";
   const document = parseManifest(bytes, declared, formatReference(full));
   const mediaType = document.kind === "index" ? document.index.mediaType : document.manifest.mediaType;
   return { descriptor: { mediaType, digest: full.digest ?? digest, size: bytes.length }, bytes, document };
@@ -165,7 +166,7 @@ export async function* fetchBlob(
       signal,
     });
     if (response.status === 404) {
-      await response.body?.cancel();
+      response.discard();
       throw new BakeError("registry-missing", `the registry has no ${what}`);
     }
     if (!response.ok) throw await unexpectedAnswer(`fetching ${what}`, response);
@@ -205,7 +206,7 @@ function manifestName({ tag, digest }: Reference): string {
 
 async function readAll(
   api: RegistryApi,
-  response: Response,
+  response: HttpAnswer,
   limit: number,
   name: string,
   signal: AbortSignal | undefined,

@@ -5,6 +5,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf } from "../oci/digest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import { type RegistryApi, unexpectedAnswer } from "./api.ts";
+import type { HttpAnswer } from "./http.ts";
 
 export type OpenBlob = () => AsyncIterable<Uint8Array>;
 
@@ -97,7 +98,7 @@ export async function hasBlob(
     actions: "pull,push",
     signal,
   });
-  await response.body?.cancel();
+  response.discard();
   if (response.ok) return true;
   if (response.status === 404) return false;
   throw await unexpectedAnswer(
@@ -161,7 +162,7 @@ async function tryUpload(
       throw thrown;
     }
   }
-  let response: Response;
+  let response: HttpAnswer;
   try {
     response = await api.request({
       registry,
@@ -181,7 +182,7 @@ async function tryUpload(
     return thrown;
   }
   if (response.ok) {
-    await response.body?.cancel();
+    response.discard();
     return undefined;
   }
   const failure = await unexpectedAnswer(
@@ -220,8 +221,8 @@ async function startUpload(
     body: () => ({ kind: "bytes", bytes: new Uint8Array() }),
     signal,
   });
-  const location = response.headers.get("location");
-  await response.body?.cancel();
+  const location = response.header("location");
+  response.discard();
   if (response.status === 201 && mountFrom !== undefined) return "mounted";
   if (response.status !== 202 || location === null)
     throw await unexpectedAnswer(`starting an upload to "${registry}/${repository}"`, response);
@@ -243,7 +244,7 @@ async function cancelUpload(
     actions: "pull,push",
     signal,
   });
-  await response.body?.cancel();
+  response.discard();
 }
 
 /**
@@ -272,8 +273,8 @@ export async function pushManifest(
   });
   if (!response.ok)
     throw await unexpectedAnswer(`pushing the manifest ${tagOrDigest} of "${name}"`, response);
-  await response.body?.cancel();
-  const stored = response.headers.get("docker-content-digest");
+  response.discard();
+  const stored = response.header("docker-content-digest");
   if (stored !== null && stored.startsWith("sha256:") && stored !== digestOf(bytes)) {
     throw new BakeError(
       "registry-failed",

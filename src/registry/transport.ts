@@ -1,13 +1,13 @@
 // HTTP as registries need it: retries with patience, time limits, and errors that name the host and never a secret.
-// Built on fetch, whose redirects drop the Authorization header when they leave the origin.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Code } from "../diagnostic/codes.ts";
 import { BakeError, isAbort } from "../diagnostic/error.ts";
+import { exchange, type HttpAnswer, type HttpExchange } from "./http.ts";
 import { afterAttempts, noteAttempts, tellRetry } from "./patience.ts";
 
 export interface TransportOptions {
-  /** Default is the global fetch. */
-  readonly fetch?: typeof fetch | undefined;
+  /** Sends one request. Default: over the network. */
+  readonly exchange?: ((request: HttpExchange) => Promise<HttpAnswer>) | undefined;
   /** Hosts reached by plain http besides those of this machine. */
   readonly insecureHosts?: ReadonlySet<string> | undefined;
   /** Requests per call at most, the first included; default 5. */
@@ -45,9 +45,9 @@ export interface Transport {
   /** `http` or `https` and the host: what paths of a registry's API are appended to. */
   baseUrl(host: string): string;
   /** The answer, whatever its status, once it is not one that asks for patience. @throws BakeError "registry-failed" */
-  send(request: HttpRequest): Promise<Response>;
+  send(request: HttpRequest): Promise<HttpAnswer>;
   /** The body of an answer, cut off when it stalls. Errors are those of the connection, for the caller to resume. */
-  readBody(response: Response, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void>;
+  readBody(answer: HttpAnswer, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void>;
   /**
    * Waits before the next of several attempts (1 is the first repetition); false when there may be no further one.
    * What is known of the failure is told to whoever waits.
@@ -74,15 +74,12 @@ const PASSING = new Set([
   "ETIMEDOUT",
   "EAI_AGAIN",
   "ECONNABORTED",
-  "UND_ERR_SOCKET",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "UND_ERR_HEADERS_TIMEOUT",
-  "UND_ERR_BODY_TIMEOUT",
+  "ERR_STREAM_PREMATURE_CLOSE",
 ]);
 
 export function createTransport(options: TransportOptions = {}): Transport {
   const {
-    fetch: call = fetch,
+    exchange: call = exchange,
     insecureHosts,
     attempts = ATTEMPTS,
     backoffMs = BACKOFF_MS,
@@ -96,14 +93,15 @@ export function createTransport(options: TransportOptions = {}): Transport {
     return whole / 2 + (Math.random() * whole) / 2;
   };
 
-  const once = async (request: HttpRequest): Promise<Response> => {
+  const once = async (request: HttpRequest): Promise<HttpAnswer> => {
     // A stream takes as long as it takes: only the caller's signal ends it.
     const limit = request.body?.kind === "stream" ? undefined : deadline(timeoutMs);
     try {
       const signals = [request.signal, limit?.signal].filter(signal => signal !== undefined);
-      return await call(request.url, {
+      return await call({
         method: request.method,
-        ...bodyInit(request),
+        url: request.url,
+        ...contentOf(request),
         ...(signals.length > 0 && { signal: AbortSignal.any(signals) }),
       });
     } catch (thrown) {
@@ -125,7 +123,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
         try {
           const response = await once(request);
           if (last || !PATIENCE.has(response.status)) return noteAttempts(response, attempt);
-          await response.body?.cancel();
+          response.discard();
           const wait = retryAfterMs(response) ?? pauseMs(attempt);
           tellRetry(
             `${peer.noun} at ${hostOf(request.url)} answered ${response.status}`,
@@ -150,30 +148,28 @@ export function createTransport(options: TransportOptions = {}): Transport {
         }
       }
     },
-    async *readBody(response, signal) {
-      if (response.body === null) return;
-      const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
+    async *readBody({ body }, signal) {
+      const stop = (): void => void body.destroy(asError(signal?.reason));
+      if (signal?.aborted === true) stop();
+      signal?.addEventListener("abort", stop, { once: true });
+      let isWaiting = true;
+      // Whoever takes the pieces may take their time.
+      const stalled = setTimeout(() => {
+        if (isWaiting) body.destroy(Object.assign(new Error("the transfer stalled"), { code: "ETIMEDOUT" }));
+      }, timeoutMs);
       try {
-        for (;;) {
+        for await (const piece of body) {
+          isWaiting = false;
+          if (piece instanceof Uint8Array) yield piece;
           signal?.throwIfAborted();
-          const limit = deadline(timeoutMs);
-          const stop = (): void => void reader.cancel().catch(() => undefined);
-          limit.signal.addEventListener("abort", stop, { once: true });
-          signal?.addEventListener("abort", stop, { once: true });
-          try {
-            const next = await reader.read();
-            signal?.throwIfAborted();
-            if (limit.signal.aborted)
-              throw Object.assign(new Error("the transfer stalled"), { code: "ETIMEDOUT" });
-            if (next.done) return;
-            yield next.value;
-          } finally {
-            signal?.removeEventListener("abort", stop);
-            limit.cancel();
-          }
+          isWaiting = true;
+          stalled.refresh();
         }
+        signal?.throwIfAborted();
       } finally {
-        await reader.cancel().catch(() => undefined);
+        clearTimeout(stalled);
+        signal?.removeEventListener("abort", stop);
+        body.destroy();
       }
     },
     async pause(attempt, signal, { url, failure } = {}) {
@@ -203,20 +199,19 @@ function deadline(ms: number): Deadline {
   return { signal: controller.signal, cancel: () => clearTimeout(timer) };
 }
 
-function bodyInit({ body, headers = {} }: HttpRequest): RequestInit {
+function contentOf({ body, headers = {} }: HttpRequest): Pick<HttpExchange, "headers" | "body"> {
   switch (body?.kind) {
     case undefined:
       return { headers };
     case "bytes":
       return { headers, body: body.bytes };
     case "form":
-      return { headers, body: new URLSearchParams(body.fields) };
-    case "stream":
       return {
-        headers: { ...headers, "content-length": String(body.sizeBytes) },
-        body: streamOf(body.stream),
-        duplex: "half",
+        headers: { "content-type": "application/x-www-form-urlencoded;charset=UTF-8", ...headers },
+        body: Buffer.from(new URLSearchParams(body.fields).toString()),
       };
+    case "stream":
+      return { headers: { ...headers, "content-length": String(body.sizeBytes) }, body: body.stream };
     default: {
       const never: never = body;
       return never;
@@ -224,18 +219,8 @@ function bodyInit({ body, headers = {} }: HttpRequest): RequestInit {
   }
 }
 
-function streamOf(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const next = await iterator.next();
-      if (next.done === true) controller.close();
-      else controller.enqueue(next.value);
-    },
-    async cancel() {
-      await iterator.return?.();
-    },
-  });
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }
 
 /** Registries of this machine speak plain http, as everywhere in the container world. */
@@ -250,14 +235,14 @@ function isPlain(host: string, insecureHosts: ReadonlySet<string> | undefined): 
   );
 }
 
-function retryAfterMs(response: Response): number | undefined {
-  const value = response.headers.get("retry-after");
+function retryAfterMs(answer: HttpAnswer): number | undefined {
+  const value = answer.header("retry-after");
   if (value === null) return undefined;
   const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(ms) ? undefined : Math.max(0, Math.min(MAX_RETRY_AFTER_MS, ms));
 }
 
-/** The code of the operating system or HTTP library behind a failed fetch, which hides it in causes. */
+/** The code of the operating system or HTTP library behind a failure, which may be hidden in causes. */
 function codeOf(thrown: unknown): string | undefined {
   for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     if ("code" in at && typeof at.code === "string") return at.code;
@@ -270,9 +255,7 @@ function codeOf(thrown: unknown): string | undefined {
 /** Whether a connection's failure may pass when tried again. */
 export function isPassing(thrown: unknown): boolean {
   const code = codeOf(thrown);
-  if (code !== undefined) return PASSING.has(code);
-  // A connection closed in the middle of a body comes as a bare "terminated".
-  return thrown instanceof TypeError && thrown.message === "terminated";
+  return code !== undefined && PASSING.has(code);
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -284,10 +267,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "no answer in time",
   EHOSTUNREACH: "the host cannot be reached",
   ENETUNREACH: "the network cannot be reached",
-  UND_ERR_SOCKET: "the connection was closed",
-  UND_ERR_CONNECT_TIMEOUT: "no answer in time",
-  UND_ERR_HEADERS_TIMEOUT: "no answer in time",
-  UND_ERR_BODY_TIMEOUT: "the transfer stalled",
+  ERR_STREAM_PREMATURE_CLOSE: "the connection was closed",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak https",
   EPROTO: "it does not speak https",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
@@ -299,9 +279,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function reasonOf(thrown: unknown): string {
   const code = codeOf(thrown);
-  return (
-    REASONS[code ?? ""] ?? (isPassing(thrown) ? "the connection was closed" : (code ?? "the request failed"))
-  );
+  return REASONS[code ?? ""] ?? code ?? "the request failed";
 }
 
 function withAttempts(thrown: unknown, attempts: number): unknown {

@@ -8,6 +8,7 @@ import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError, isAbort } from "../diagnostic/error.ts";
 import { type Digest, digestHex, isDigest } from "../oci/digest.ts";
+import type { HttpAnswer } from "../registry/http.ts";
 import { afterAttempts } from "../registry/patience.ts";
 import { connectionFailure, createTransport, redactUrl } from "../registry/transport.ts";
 import type { SourceContext } from "./source.ts";
@@ -80,12 +81,12 @@ export async function download(
       signal,
     });
     if (response.status === 304 && kept !== undefined) {
-      await response.body?.cancel();
+      response.discard();
       expectMatch(request, kept);
       return kept;
     }
     if (!response.ok) {
-      await response.body?.cancel();
+      response.discard();
       throw refusal(url, response);
     }
     let found: Download & { readonly matches?: string };
@@ -96,8 +97,8 @@ export async function download(
       if (await transport.pause(attempt, signal, { url, failure: thrown })) continue;
       throw connectionFailure(url, thrown, PEER);
     }
-    const etag = response.headers.get("etag") ?? undefined;
-    const modified = response.headers.get("last-modified") ?? undefined;
+    const etag = response.header("etag") ?? undefined;
+    const modified = response.header("last-modified") ?? undefined;
     const next: DownloadRecord = {
       ...found,
       ...(etag !== undefined && { etag }),
@@ -120,15 +121,15 @@ function conditions({ etag, modified }: DownloadRecord): Record<string, string> 
 }
 
 async function store(
-  response: Response,
+  response: HttpAnswer,
   body: AsyncIterable<Uint8Array>,
   request: DownloadRequest,
   { blobs, now }: DownloadDeps,
   { emit, step, signal }: SourceContext,
 ): Promise<Download & { readonly matches?: string }> {
   const { url, checksum } = request;
-  const length = Number(response.headers.get("content-length") ?? NaN);
-  const total = Number.isNaN(length) || response.headers.has("content-encoding") ? undefined : length;
+  const length = Number(response.header("content-length") ?? NaN);
+  const total = Number.isNaN(length) || response.header("content-encoding") !== null ? undefined : length;
   const algorithm = checksum?.slice(0, checksum.indexOf(":"));
   const other = algorithm === undefined || algorithm === "sha256" ? undefined : createHash(algorithm);
   let current = 0;
@@ -153,8 +154,8 @@ async function store(
     throw Object.assign(new Error("the transfer ended early"), { code: "ECONNRESET" });
   emit({ type: "status", id: step, part: "download", at: now(), current, total: current, done: true });
   const matches = other === undefined ? undefined : `${algorithm}:${other.digest("hex")}`;
-  const filename = nameOfDisposition(response.headers.get("content-disposition") ?? "");
-  const lastModified = Date.parse(response.headers.get("last-modified") ?? "") / 1000;
+  const filename = nameOfDisposition(response.header("content-disposition") ?? "");
+  const lastModified = Date.parse(response.header("last-modified") ?? "") / 1000;
   const found = {
     digest,
     ...(matches !== undefined && { matches }),
@@ -177,7 +178,7 @@ function expectMatch(
   });
 }
 
-function refusal(url: string, response: Response): BakeError {
+function refusal(url: string, response: HttpAnswer): BakeError {
   const { status } = response;
   const shown = redactUrl(url);
   if (status === 404 || status === 410)

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { BakeError } from "../../src/diagnostic/error.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { createRegistryClient } from "../../src/registry/client.ts";
+import { exchange } from "../../src/registry/http.ts";
 import { createTransport, redactUrl } from "../../src/registry/transport.ts";
 import { startServer } from "../rig/registry.ts";
 
@@ -42,11 +43,10 @@ test("Docker Hub is reached at its API's host and known by its short name", asyn
   const asked: string[] = [];
   const client = createRegistryClient({
     backoffMs: 1,
-    fetch: (input, init) => {
-      assert.ok(typeof input === "string");
-      const url = new URL(input);
+    exchange: request => {
+      const url = new URL(request.url);
       hosts.push(`${url.protocol}//${url.host}${url.pathname}`);
-      return fetch(`http://${server.host}${url.pathname}${url.search}`, init);
+      return exchange({ ...request, url: `http://${server.host}${url.pathname}${url.search}` });
     },
     credentials: async host => {
       asked.push(host);
