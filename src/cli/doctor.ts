@@ -177,7 +177,7 @@ async function checkOverlay(flags: EngineFlags, environment: Environment): Promi
     ]);
     await using owner = await openOwner(await openStateRoot(rootPath(flags, environment)));
     const root = await openStateRoot(rootPath(flags, environment));
-    const { overlayProblem } = await openSnapshots(root, owner);
+    const { overlayProblem } = await openSnapshots(root, owner, { anew: true });
     if (overlayProblem === undefined) return { state: "ok", text: "mounts work in the state folder" };
     return {
       state: "note",

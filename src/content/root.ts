@@ -1,6 +1,7 @@
 // The state directory: where everything a build keeps lives, shared by many bake processes without a daemon.
 // Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
 import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
@@ -37,16 +38,8 @@ const DRAFT = "version.";
  * @throws BakeError "state-unusable" when it is something else, cannot be written or has a newer layout
  */
 export async function openStateRoot(path: string): Promise<StateRoot> {
-  const base = isAbsolute(path) ? path : resolve(path);
-  const root: StateRoot = {
-    path: base,
-    blobs: join(base, "blobs"),
-    snapshots: join(base, "snapshots"),
-    owners: join(base, "owners"),
-    locks: join(base, "locks"),
-    journals: join(base, "journals"),
-    facts: join(base, "facts"),
-  };
+  const root = stateFolders(path);
+  const base = root.path;
   try {
     if ((await readVersion(base)) === undefined) await makeFolders(base);
     else await checkOwner(base);
@@ -63,6 +56,20 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
   } catch (thrown) {
     throw explain(thrown, base);
   }
+}
+
+/** The folders of a state directory, as they are once it was opened. */
+export function stateFolders(path: string): StateRoot {
+  const base = isAbsolute(path) ? path : resolve(path);
+  return {
+    path: base,
+    blobs: join(base, "blobs"),
+    snapshots: join(base, "snapshots"),
+    owners: join(base, "owners"),
+    locks: join(base, "locks"),
+    journals: join(base, "journals"),
+    facts: join(base, "facts"),
+  };
 }
 
 async function readVersion(base: string): Promise<string | undefined> {
@@ -162,15 +169,18 @@ async function makeFolders(path: string): Promise<void> {
 /** Also completes the folders: another process may still be creating them, or have been killed while doing so. */
 async function probeWritable(base: string): Promise<void> {
   for (const folder of FOLDERS) {
+    const path = join(base, folder);
+    if (existsSync(path)) continue;
     // Steps run as other users must not wander into the state by its path.
-    await mkdir(join(base, folder), { mode: 0o700 }).catch((thrown: unknown) => {
+    await mkdir(path, { mode: 0o700 }).catch((thrown: unknown) => {
       if (!isCode(thrown, "EEXIST")) throw thrown;
     });
   }
+  // At once: calls that other threads make take longer to hand over than to do.
   const probe = join(base, "owners", `.probe-${randomBytes(6).toString("hex")}`);
-  await mkdir(probe);
+  mkdirSync(probe);
   // A sweeper may have taken it for one that was left.
-  await rm(probe, { recursive: true, force: true });
+  rmSync(probe, { recursive: true, force: true });
 }
 
 function explain(thrown: unknown, base: string): unknown {

@@ -1,5 +1,5 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
-import { closeSync, openSync, type Dirent } from "node:fs";
+import { closeSync, openSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
 import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -101,11 +101,26 @@ async function removeOutside(path: string): Promise<void> {
 
 /** The lock file goes last, so that a sweeper that dies half-way is followed by another. */
 export async function removeOwnerFolder(path: string): Promise<void> {
+  if (removeEmpty(path)) return;
   for (const entry of await readdir(path).catch(() => [])) {
     if (entry !== "alive")
       await rm(join(path, entry), { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   }
   await rm(path, { recursive: true, force: true });
+}
+
+/** Removes an owner's folder that holds nothing more than one that did nothing; false when there is more. */
+function removeEmpty(path: string): boolean {
+  try {
+    for (const entry of readdirSync(path, { withFileTypes: true }))
+      if (entry.isDirectory()) rmdirSync(join(path, entry.name));
+      else if (entry.name !== "alive") unlinkSync(join(path, entry.name));
+    unlinkSync(join(path, "alive"));
+    rmdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

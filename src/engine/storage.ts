@@ -10,7 +10,7 @@ import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } f
 import { openOwner, type Owner, readLeases } from "../content/lease.ts";
 import { settleLedger } from "../content/ledger.ts";
 import { withLock } from "../content/lock.ts";
-import { openStateRoot, type StateRoot } from "../content/root.ts";
+import { openStateRoot, stateFolders, type StateRoot } from "../content/root.ts";
 import { wipeStateRoot } from "../content/wipe.ts";
 import { isDigest } from "../oci/digest.ts";
 import { type LayerBlobs, openLayerBlobs } from "../snapshot/layerblobs.ts";
@@ -73,7 +73,8 @@ export async function collectGarbage(
   signal?: AbortSignal,
 ): Promise<readonly StoredThing[]> {
   try {
-    const root = await openStateRoot(rootPath);
+    // It was open until just now.
+    const root = stateFolders(rootPath);
     const marker = join(root.facts, "collected");
     const ceiling = String(goal.maxBytes ?? "none");
     const { bavail, bsize } = await statfs(root.path);

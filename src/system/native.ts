@@ -2,7 +2,10 @@
 // cannot be (no prebuilt binary for the machine) callers do without, or say so.
 
 export interface Native {
-  /** Binds a function by its C prototype. Calls are synchronous, about a microsecond each. */
+  /**
+   * A function of the C library by its prototype, which is looked up by the first call (most of a millisecond). Calls
+   * are synchronous, about a microsecond each.
+   */
   bind(prototype: string): (...args: readonly NativeValue[]) => number;
   /** As `bind`, for calls that take long: each runs on another thread. */
   bindAsync(prototype: string): (...args: readonly NativeValue[]) => Promise<number>;
@@ -28,14 +31,14 @@ async function load(): Promise<Native | undefined> {
     const codes = new Map(Object.entries(koffi.os.errno).map(([code, errno]) => [errno, code]));
     return {
       bind(prototype) {
-        const call = library.func(prototype);
-        return (...args) => Number(call(...args));
+        let call: ReturnType<typeof library.func> | undefined;
+        return (...args) => Number((call ??= library.func(prototype))(...args));
       },
       bindAsync(prototype) {
-        const call = library.func(prototype);
+        let call: ReturnType<typeof library.func> | undefined;
         return (...args) =>
           new Promise((resolve, reject) => {
-            call.async(...args, (error: unknown, result: unknown) => {
+            (call ??= library.func(prototype)).async(...args, (error: unknown, result: unknown) => {
               if (error) reject(error instanceof Error ? error : new Error("a native call failed"));
               else resolve(Number(result));
             });
