@@ -2,7 +2,8 @@
 // names and reasons that were shown are kept; a record that cannot be read or written is one that does not exist.
 import { isObject } from "../content/journal.ts";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
@@ -48,7 +49,7 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
   return {
     async read(definition, target) {
       try {
-        return decodeRun(JSON.parse(await readFile(pathOf(definition, target), "utf8")));
+        return decodeRun(JSON.parse(readFileSync(pathOf(definition, target), "utf8")));
       } catch {
         return undefined;
       }
@@ -57,10 +58,12 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
       const path = pathOf(definition, record.target);
       const draft = owner.newPath("temp");
       try {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        await writeFile(draft, JSON.stringify({ definition, ...record }));
-        await rename(draft, path);
-        await forgetOldest(folder);
+        const isNew = !existsSync(path);
+        if (isNew) mkdirSync(folder, { recursive: true, mode: 0o700 });
+        // At once: a run has as many of these as targets, and other threads take longer to be asked than to write.
+        writeFileSync(draft, JSON.stringify({ definition, ...record }));
+        renameSync(draft, path);
+        if (isNew) await forgetOldest(folder);
       } catch {
         // A build does not fail for its history.
         await rm(draft, { force: true }).catch(() => undefined);

@@ -1,7 +1,8 @@
 // Facts about this machine that are dear to find out, remembered in the state directory. A lost or damaged entry only
 // means finding out again.
 import { createHash } from "node:crypto";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Owner } from "./lease.ts";
 import type { StateRoot } from "./root.ts";
@@ -18,9 +19,7 @@ export async function rememberFact<T>(
   find: () => Promise<T>,
 ): Promise<T> {
   const path = join(root.facts, `${createHash("sha256").update(key).digest("hex").slice(0, 40)}.json`);
-  const known = await readFile(path, "utf8")
-    .then(text => decode(JSON.parse(text)))
-    .catch(() => undefined);
+  const known = readFact(path, decode);
   if (known !== undefined) return known;
   const value = await find();
   const draft = owner.newPath("temp");
@@ -29,4 +28,12 @@ export async function rememberFact<T>(
     .then(() => rename(draft, path))
     .catch(() => undefined);
   return value;
+}
+
+function readFact<T>(path: string, decode: (value: unknown) => T | undefined): T | undefined {
+  try {
+    return decode(JSON.parse(readFileSync(path, "utf8")));
+  } catch {
+    return undefined;
+  }
 }

@@ -29,7 +29,7 @@ const BUSY_ATTEMPTS = 50;
 /** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
 export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[]> {
   const swept: string[] = [];
-  for (const name of await readdir(root.owners)) {
+  for (const name of readdirSync(root.owners)) {
     if (name.startsWith(".")) await sweepDraft(join(root.owners, name));
     else if (await sweepIfDead(root, name)) swept.push(name);
   }

@@ -25,6 +25,9 @@ export interface ExportOptions {
 /** Kinds whose effect others can see at once and that cannot be undone: committed last. */
 const PUBLISHING = new Set(["image", "registry"]);
 
+/** Most of an export is waiting: for the disk, or for a registry. */
+const PARALLEL = 8;
+
 /** Exports all jobs; reports in the order of each job's exports. Nothing becomes visible if staging any of them fails. */
 export async function exportAll(
   jobs: readonly ExportJob[],
@@ -39,29 +42,70 @@ export async function exportAll(
     readonly export: StagedExport;
   }[] = [];
   const reports: ExportReport[][] = jobs.map(() => []);
+  const stage = async ({ job, slot, request }: ExportPlace): Promise<void> => {
+    const { target = "", images = [] } = jobs[job] ?? {};
+    const step = `export:${target}:${slot}`;
+    if (request.type !== "cacheonly") announce(step, target, request, options);
+    const exporter = await loadExporter(request.type, deps);
+    const stagedExport = await failing(step, request, options, () =>
+      despiteDamage(() => exporter.stage(request, { images }, { ...options, step })),
+    );
+    staged.push({ job, slot, request, step, export: stagedExport });
+  };
+  const commit = async (item: (typeof staged)[number]): Promise<void> => {
+    const report = await failing(item.step, item.request, options, () => item.export.commit());
+    (reports[item.job] ?? [])[item.slot] = report;
+    if (item.request.type !== "cacheonly") options.emit({ type: "done", id: item.step, at: options.now() });
+  };
   try {
-    for (const [job, { target, images, exports }] of jobs.entries()) {
-      for (const [slot, request] of exports.entries()) {
-        options.signal.throwIfAborted();
-        const step = `export:${target}:${slot}`;
-        if (request.type !== "cacheonly") announce(step, target, request, options);
-        const exporter = await loadExporter(request.type, deps);
-        const stagedExport = await failing(step, request, options, () =>
-          despiteDamage(() => exporter.stage(request, { images }, { ...options, step })),
-        );
-        staged.push({ job, slot, request, step, export: stagedExport });
-      }
-    }
-    const last = (type: string): number => (PUBLISHING.has(type) ? 1 : 0);
-    for (const item of staged.toSorted((a, b) => last(a.request.type) - last(b.request.type))) {
-      const report = await failing(item.step, item.request, options, () => item.export.commit());
-      (reports[item.job] ?? [])[item.slot] = report;
-      if (item.request.type !== "cacheonly") options.emit({ type: "done", id: item.step, at: options.now() });
-    }
+    const places = jobs.flatMap(({ exports }, job) =>
+      exports.map((request, slot): ExportPlace => ({ job, slot, request })),
+    );
+    await severalAtOnce(places, PARALLEL, options.signal, stage);
+    staged.sort((a, b) => a.job - b.job || a.slot - b.slot);
+    const publishing = staged.filter(({ request }) => PUBLISHING.has(request.type));
+    for (const item of staged) if (!publishing.includes(item)) await commit(item);
+    // Of two that move one tag the later is to win.
+    await severalAtOnce(publishing, haveSameName(publishing) ? 1 : PARALLEL, options.signal, commit);
     return reports;
   } finally {
     for (const item of staged) await item.export[Symbol.asyncDispose]();
   }
+}
+
+interface ExportPlace {
+  readonly job: number;
+  readonly slot: number;
+  readonly request: ExportRequest;
+}
+
+function haveSameName(items: readonly ExportPlace[]): boolean {
+  const names = items.flatMap(({ request }) => (request.attrs["name"] ?? "").split(","));
+  return new Set(names).size < names.length;
+}
+
+/** Works through items in order, some at a time. After a failure none is begun; it is thrown when all begun ones are over. */
+async function severalAtOnce<T>(
+  items: readonly T[],
+  limit: number,
+  signal: AbortSignal,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const failures: unknown[] = [];
+  const one = async (): Promise<void> => {
+    try {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        signal.throwIfAborted();
+        await work(next);
+      }
+    } catch (thrown) {
+      failures.push(thrown);
+      queue.length = 0;
+    }
+  };
+  await Promise.all(Array.from({ length: limit }, one));
+  if (failures.length > 0) throw failures[0];
 }
 
 function announce(step: string, target: string, request: ExportRequest, { emit, now }: ExportOptions): void {

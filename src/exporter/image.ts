@@ -44,10 +44,16 @@ async function stageImage(
   for (const { bytes, descriptor } of documentsOf(image))
     await deps.blobs.write(bytes, { expected: descriptor.digest, signal: context.signal });
   const tagged = names.map(name => withDefaultTag(name));
-  if (push) for (const target of uniqueRepositories(tagged)) await pushContent(image, target, deps, context);
+  const current = new Set<Reference>();
+  if (push)
+    for (const target of uniqueRepositories(tagged)) {
+      const names = byDigest ? [] : tagged.filter(name => isSameRepository(name, target));
+      for (const name of await pushContent(image, target, names, deps, context)) current.add(name);
+    }
   return {
     commit: async () => {
-      if (push && !byDigest) for (const name of tagged) await pushTag(image, name, deps, context);
+      if (push && !byDigest)
+        for (const name of tagged) if (!current.has(name)) await pushTag(image, name, deps, context);
       return { descriptor: image.head, response: imageResponse(image, tagged.map(formatReference)) };
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -58,13 +64,21 @@ function uniqueRepositories(names: readonly Reference[]): readonly Reference[] {
   return [...new Map(names.map(name => [`${name.registry}/${name.repository}`, name])).values()];
 }
 
-/** Blobs, then configs, then manifests by digest: at no moment does the registry hold something incomplete. */
+function isSameRepository(a: Reference, b: Reference): boolean {
+  return a.registry === b.registry && a.repository === b.repository;
+}
+
+/**
+ * Blobs and configs, then manifests by digest: at no moment does the registry hold something incomplete. Returns those
+ * of `names` that are tags of this image already, and always were since it was asked for.
+ */
 async function pushContent(
   image: AssembledImage,
   target: Reference,
+  names: readonly Reference[],
   deps: ImageExportDeps,
   context: ExportContext,
-): Promise<void> {
+): Promise<readonly Reference[]> {
   const registry = await deps.registry();
   const layers = new Map(
     image.images.flatMap(({ layers }) =>
@@ -73,21 +87,29 @@ async function pushContent(
   );
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
-  const pushes = [...layers.values()].map(descriptor =>
-    pushBlob(descriptor, target, registry, deps.blobs, { ...context, signal }),
+  const isThere = async (tagOrDigest: string, digest: string): Promise<boolean> =>
+    (await registry.manifestDigest(target, tagOrDigest, { signal })) === digest;
+  // Asked along with the layers: mostly all of it is there, or nothing.
+  const manifests = manifestsOf(image).map(async manifest => ({
+    ...manifest,
+    isThere: await isThere(manifest.descriptor.digest, manifest.descriptor.digest),
+  }));
+  const tags = names.map(async name =>
+    name.tag !== undefined && (await isThere(name.tag, image.head.digest)) ? [name] : [],
   );
+  const pushes = [...layers.values(), ...image.images.map(({ config }) => config.descriptor)].map(
+    descriptor => pushBlob(descriptor, target, registry, deps.blobs, { ...context, signal }),
+  );
+  const all = [...pushes, ...manifests, ...tags];
   try {
     await Promise.all(pushes);
+    for (const { descriptor, bytes, isThere } of await Promise.all(manifests))
+      if (!isThere)
+        await registry.pushManifest(target, descriptor.digest, descriptor.mediaType, bytes, { signal });
+    return (await Promise.all(tags)).flat();
   } finally {
     stop.abort();
-    await Promise.allSettled(pushes);
-  }
-  for (const { config } of image.images)
-    await pushBlob(config.descriptor, target, registry, deps.blobs, context);
-  for (const { descriptor, bytes } of manifestsOf(image)) {
-    await registry.pushManifest(target, descriptor.digest, descriptor.mediaType, bytes, {
-      signal: context.signal,
-    });
+    await Promise.allSettled(all);
   }
 }
 

@@ -35,9 +35,34 @@ export async function layersOf(
   if (ref.tag === "local") throw new BakeError("internal", "BUG: a local tree reached an exporter");
   const chain = await deps.snapshots.chain(ref.id);
   const layers: LayerBlob[] = [];
-  for (const id of chain)
-    layers.push((await knownBlob(id, options, deps)) ?? (await packSnapshot(id, options, deps, context)));
+  for (const id of chain) layers.push(await layerOf(id, options, deps, context));
   return layers;
+}
+
+/** What is being looked up or packed just now: exports of one run have layers in common. */
+const underWay = new WeakMap<LayerBlobs, Map<string, Promise<LayerBlob>>>();
+
+function layerOf(
+  id: SnapshotId,
+  options: LayerOptions,
+  deps: LayerDeps,
+  context: ExportContext,
+): Promise<LayerBlob> {
+  const others = underWay.get(deps.layerBlobs) ?? new Map<string, Promise<LayerBlob>>();
+  underWay.set(deps.layerBlobs, others);
+  const key = `${id} ${options.compression} ${options.force}`;
+  const begun = others.get(key);
+  if (begun !== undefined) return begun;
+  const find = async (): Promise<LayerBlob> => {
+    try {
+      return (await knownBlob(id, options, deps)) ?? (await packSnapshot(id, options, deps, context));
+    } finally {
+      others.delete(key);
+    }
+  };
+  const layer = find();
+  others.set(key, layer);
+  return layer;
 }
 
 async function knownBlob(

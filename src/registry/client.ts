@@ -16,6 +16,7 @@ import {
 import {
   type BlobOutcome,
   hasBlob,
+  manifestDigest,
   type OpenBlob,
   pushBlob,
   type PushBlobOptions,
@@ -52,6 +53,11 @@ export interface RegistryClient {
     open: OpenBlob,
     options?: PushBlobOptions,
   ): Promise<BlobOutcome>;
+  manifestDigest(
+    reference: Reference,
+    tagOrDigest: string,
+    options?: PullOptions,
+  ): Promise<string | undefined>;
   pushManifest(
     reference: Reference,
     tagOrDigest: string,
@@ -93,6 +99,8 @@ export function createRegistryClient({
       uploads.set(key, upload);
       return upload;
     },
+    manifestDigest: (reference, tagOrDigest, options = {}) =>
+      manifestDigest(api, reference, tagOrDigest, options),
     pushManifest: (reference, tagOrDigest, mediaType, bytes, options = {}) =>
       pushManifest(api, reference, tagOrDigest, mediaType, bytes, options),
     pushImage: (reference, image, options = {}) => pushImage(api, reference, image, options),

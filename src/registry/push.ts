@@ -6,6 +6,7 @@ import { digestOf } from "../oci/digest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import { type RegistryApi, unexpectedAnswer } from "./api.ts";
 import type { HttpAnswer } from "./http.ts";
+import { acceptedTypes } from "./manifest.ts";
 
 export type OpenBlob = () => AsyncIterable<Uint8Array>;
 
@@ -245,6 +246,26 @@ async function cancelUpload(
     signal,
   });
   response.discard();
+}
+
+/** The digest of what a tag or digest names in a repository; undefined when the registry does not say. */
+export async function manifestDigest(
+  api: RegistryApi,
+  { registry, repository }: Reference,
+  tagOrDigest: string,
+  { signal }: { readonly signal?: AbortSignal | undefined },
+): Promise<string | undefined> {
+  const response = await api.request({
+    registry,
+    repository,
+    method: "HEAD",
+    path: `manifests/${tagOrDigest}`,
+    actions: "pull,push",
+    headers: { accept: acceptedTypes },
+    signal,
+  });
+  response.discard();
+  return response.ok ? (response.header("docker-content-digest") ?? undefined) : undefined;
 }
 
 /**

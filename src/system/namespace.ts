@@ -1,7 +1,7 @@
 // A user namespace of one's own (user_namespaces(7)), in which an ordinary user is root. A process with several threads,
 // as Node is, may not make one for itself. So it is replaced (execve) by unshare(1), which makes the namespaces and is
 // replaced by the program again: one process from beginning to end, with the same id, terminal, parent and signals.
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { closeSync } from "node:fs";
 import { loadNative, type Native } from "./native.ts";
 import type { IdRange } from "./privilege.ts";
@@ -50,6 +50,7 @@ function helperScript(way: Exclude<NamespaceWay, { kind: "single" }>): string {
 export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promise<string | undefined> {
   const native = await loadNative();
   if (native === undefined) return "koffi does not load";
+  const { spawn } = await import("node:child_process");
   // Mounting is what the namespaces are for.
   const program = ["sh", "-c", "mount -n -t tmpfs none /tmp"];
   const pipes = way.kind === "single" ? undefined : openPipes(native);
@@ -104,6 +105,7 @@ export async function replaceProcess(
 ): Promise<never> {
   const native = await loadNative();
   if (native === undefined) throw new Error("koffi does not load");
+  const { spawnSync } = await import("node:child_process");
   const fcntl = native.bind("int fcntl(int, int, long)");
   const dup2 = native.bind("int dup2(int, int)");
   const execvp = native.bind("int execvp(const char *, const char **)");

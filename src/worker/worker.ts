@@ -1,6 +1,6 @@
 // A worker: what this machine and one state directory offer to ops. Parts that cost something to open (the runtime,
 // the registry client, the stat cache) are opened when first needed.
-import { mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { type Claims, openClaims } from "../content/claims.ts";
@@ -97,7 +97,7 @@ export async function openWorker(options: WorkerOptions): Promise<Worker> {
     const blobs = openBlobStore(root, owner);
     const { snapshotter: snapshots } = await openSnapshots(root, owner, { confined: options.confined });
     const cacheMounts = path.join(root.path, "cache-mounts");
-    await mkdir(cacheMounts, { recursive: true, mode: 0o700 });
+    mkdirSync(cacheMounts, { recursive: true, mode: 0o700 });
     const clients = new WeakMap<Session, Promise<RegistryClient>>();
     const registry = (session: Session): Promise<RegistryClient> => {
       const known = clients.get(session);
