@@ -83,7 +83,8 @@ export type EdgeState<R> =
     }
   /** The holder of `key` does the work; `definition` can become another name of its record. */
   | { readonly tag: "merged"; readonly key: Digest; readonly definition?: CacheKey }
-  | { readonly tag: "failed"; readonly error: unknown };
+  /** `results` were loaded before another output turned out to be lost: users may hold them already. */
+  | { readonly tag: "failed"; readonly error: unknown; readonly results: Results<R> };
 
 /** A vertex that has to execute. */
 export interface Run<R> {
@@ -160,7 +161,7 @@ export function step<R>(facts: EdgeFacts, state: EdgeState<R>, event: EdgeEvent<
   if (event.type === "failed")
     return state.tag === "complete"
       ? stay(state)
-      : { state: { tag: "failed", error: event.error }, requests: NONE };
+      : { state: { tag: "failed", error: event.error, results: resultsOf(state) }, requests: NONE };
   if (event.type === "abandoned") return abandon(state);
   switch (state.tag) {
     case "initial":
@@ -248,6 +249,7 @@ export function resultsOf<R>(state: EdgeState<R>): Results<R> {
     case "known":
     case "loading":
     case "complete":
+    case "failed":
       return state.results;
     case "gathering":
     case "executing":
