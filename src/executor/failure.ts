@@ -85,6 +85,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     /rlimit/i,
     "a limit of `ulimits` is above that of llbake itself (ulimit -H): lower it, or run llbake with more",
   ],
+  [
+    /mount.*(?:not a directory|is a directory)/i,
+    "at the target of a mount the image has a file where a folder is to be, or a folder where a file is to be: choose another target",
+  ],
   [/cgroup/i, "the runtime cannot use the cgroups of this machine; try another one with --oci-runtime"],
   [
     /operation not permitted|permission denied/i,

@@ -40,7 +40,7 @@ const COMMANDS = {
   argument: "RUN echo $A > /argument",
   bound: `RUN --mount=type=bind,target=/m cd /m && find . | sort > /bound`,
   stage: `RUN --mount=type=bind,from=all,source=/src,target=/m find /m -type f -exec cat {} + > /stage`,
-  cache: `RUN --mount=type=cache,target=/c echo x >> /c/x && echo done > /cache`,
+  cache: `RUN --mount=type=cache,target=/held echo x >> /held/x && echo done > /cache`,
   heredoc: "RUN <<EOF\nset -e\ncat /one/* > /all 2>/dev/null || true\nEOF",
   fails: "RUN test ! -e /one/a || test ! -e /two/b",
   removes: "RUN rm -rf /one/d /a",
