@@ -2,7 +2,16 @@
 // The file that is run. It reads the whole program as text (scripts/build.mjs puts it beside) and starts it with the code
 // that the engine compiled in an earlier run, kept below the user's cache folder: compiling takes longer than most of
 // what `bake --print` does. Without that folder, or when it is damaged, the program just starts more slowly.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +19,9 @@ import { Script } from "node:vm";
 
 /** Another one for each other text. */
 declare const PROGRAM_ID: string;
+
+/** Runs after this one are as those before were. */
+const LAST_TURN = 64;
 
 /** Compiled code older than this is most likely of a program that is gone; if not, it is made again. */
 const KEPT_MS = 14 * 24 * 3600_000;
@@ -25,13 +37,37 @@ const script = new Script(text, {
   filename: __filename,
   ...(cachedData && { cachedData }),
 });
-if (cachedData === undefined || script.cachedDataRejected === true) process.on("exit", writeCompiled);
+process.on("exit", code => {
+  // What failed needed other functions than what succeeds.
+  if (cachedData === undefined || script.cachedDataRejected === true || (code === 0 && isTurn()))
+    writeCompiled();
+});
 (script.runInThisContext() as (...args: readonly unknown[]) => void)(createRequire(__filename), process);
 
-/** Runs of one kind need about the same functions; what a run did not need is not among the compiled code it leaves. */
-function kindOfRun(args: readonly string[]): "short" | "print" | "build" {
+/** Runs of one kind need about the same functions; what no run needed is not among the compiled code they leave. */
+function kindOfRun(args: readonly string[]): string {
   if (args.some(arg => /^(?:--version|--help|-h|help)$/.test(arg))) return "short";
-  return args.some(arg => /^--(?:print|list)/.test(arg)) ? "print" : "build";
+  if (args.some(arg => /^--(?:print|list)/.test(arg))) return "print";
+  return (
+    /^(?:build-llb|cache-mount|context|debug|doctor|du|explain|plan|prune|shell)$/.exec(args[0] ?? "")?.[0] ??
+    "build"
+  );
+}
+
+/**
+ * Whether this run is to add the functions it needed to what is kept: the first runs each need something else, the later
+ * ones hardly. So every second one, fourth one, and so on does; each leaves a byte in a file, to be counted.
+ */
+function isTurn(): boolean {
+  try {
+    const path = join(folder, `${name}.runs`);
+    const runs = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + 1;
+    if (runs > LAST_TURN) return false;
+    appendFileSync(path, ".");
+    return Number.isInteger(Math.log2(runs));
+  } catch {
+    return false;
+  }
 }
 
 function readCompiled(): Buffer | undefined {
