@@ -38,6 +38,16 @@ export async function assembleImage(
   const chosen = choiceOption(request, "compression", ["gzip", "uncompressed", "zstd"], "gzip");
   const compression: Compression = chosen === "uncompressed" ? "none" : chosen;
   const options = { compression, force: booleanOption(request, "force-compression", false) };
+  if (booleanOption(request, "rewrite-timestamp", false))
+    context.emit({
+      type: "warning",
+      diagnostic: {
+        severity: "warning",
+        code: "not-supported",
+        message: "the times of files are not rewritten: rewrite-timestamp is not available yet",
+        hint: "only the times in the image's config follow SOURCE_DATE_EPOCH",
+      },
+    });
   const epochSeconds = integerOption(request, "source-date-epoch");
   const epoch =
     epochSeconds === undefined
