@@ -2,9 +2,18 @@
 // names and reasons that were shown are kept; a record that cannot be read or written is one that does not exist.
 import { isObject } from "../content/journal.ts";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { isDigest } from "../oci/digest.ts";
@@ -47,21 +56,23 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
         .digest("hex")}.json`,
     );
   return {
-    async read(definition, target) {
-      try {
-        return decodeRun(JSON.parse(readFileSync(pathOf(definition, target), "utf8")));
-      } catch {
-        return undefined;
-      }
-    },
+    read: (definition, target) => Promise.resolve(readRun(pathOf(definition, target))),
     async write(definition, record) {
       const path = pathOf(definition, record.target);
       const draft = owner.newPath("temp");
       try {
+        const endedAt = record.endedAt / 1000;
+        const before = readRun(path);
+        // A run that found nothing changed.
+        if (before !== undefined && isDeepStrictEqual({ ...before, endedAt: record.endedAt }, record)) {
+          utimesSync(path, endedAt, endedAt);
+          return;
+        }
         const isNew = !existsSync(path);
         if (isNew) mkdirSync(folder, { recursive: true, mode: 0o700 });
         // At once: a run has as many of these as targets, and other threads take longer to be asked than to write.
         writeFileSync(draft, JSON.stringify({ definition, ...record }));
+        utimesSync(draft, endedAt, endedAt);
         renameSync(draft, path);
         if (isNew) await forgetOldest(folder);
       } catch {
@@ -72,13 +83,26 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
     async list() {
       const runs: ListedRun[] = [];
       for (const name of await readdir(folder).catch(() => [])) {
-        const text = await readFile(join(folder, name), "utf8").catch(() => "");
+        const path = join(folder, name);
+        const text = await readFile(path, "utf8").catch(() => "");
         const run = decodeListed(text);
-        if (run !== undefined) runs.push(run);
+        const found = await stat(path).catch(() => undefined);
+        if (run !== undefined && found !== undefined)
+          runs.push({ ...run, endedAt: Math.round(found.mtimeMs) });
       }
       return runs;
     },
   };
+}
+
+/** A run's file is as old as its end. */
+function readRun(path: string): RunRecord | undefined {
+  try {
+    const run = decodeRun(JSON.parse(readFileSync(path, "utf8")));
+    return run && { ...run, endedAt: Math.round(statSync(path).mtimeMs) };
+  } catch {
+    return undefined;
+  }
 }
 
 async function forgetOldest(folder: string): Promise<void> {

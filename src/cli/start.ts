@@ -20,8 +20,8 @@ import { Script } from "node:vm";
 /** Another one for each other text. */
 declare const PROGRAM_ID: string;
 
-/** Runs after this one are as those before were. */
-const LAST_TURN = 64;
+/** Which runs add the functions they needed; those after the last are as those before were. */
+const TURNS: readonly number[] = [2, 8, 32];
 
 /** Compiled code older than this is most likely of a program that is gone; if not, it is made again. */
 const KEPT_MS = 14 * 24 * 3600_000;
@@ -55,16 +55,16 @@ function kindOfRun(args: readonly string[]): string {
 }
 
 /**
- * Whether this run is to add the functions it needed to what is kept: the first runs each need something else, the later
- * ones hardly. So every second one, fourth one, and so on does; each leaves a byte in a file, to be counted.
+ * Whether this run is to add the functions it needed to what is kept: the first runs each need something else, later
+ * ones hardly. Each leaves a byte in a file, to be counted.
  */
 function isTurn(): boolean {
   try {
     const path = join(folder, `${name}.runs`);
     const runs = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + 1;
-    if (runs > LAST_TURN) return false;
+    if (runs > Math.max(...TURNS)) return false;
     appendFileSync(path, ".");
-    return Number.isInteger(Math.log2(runs));
+    return TURNS.includes(runs);
   } catch {
     return false;
   }
@@ -88,6 +88,8 @@ function writeCompiled(): void {
     }
     const draft = join(folder, `${name}.${process.pid}`);
     writeFileSync(draft, script.createCachedData());
+    // Some file systems write a file to disk when it replaces another one.
+    rmSync(join(folder, name), { force: true });
     renameSync(draft, join(folder, name));
   } catch {
     // A full disk or a home folder that cannot be written to.
