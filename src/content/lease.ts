@@ -176,7 +176,7 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
       // What it says is counted anew now and then.
       await ledger.close().catch(() => undefined);
       try {
-        if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
+        if (mountsUnder(path).length > 0) await unmountUnder(path);
         await removeOwnerFolder(path);
       } finally {
         closeSync(fd);

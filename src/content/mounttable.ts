@@ -1,5 +1,5 @@
 // The mounts this process sees, from /proc/self/mountinfo (proc_pid_mountinfo(5)).
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { loadLibc } from "./libc.ts";
 import { isCode } from "./root.ts";
 
@@ -8,9 +8,9 @@ const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
 /** Mount points at or below `path`, in the order they were made. */
-export async function mountsUnder(path: string): Promise<readonly string[]> {
+export function mountsUnder(path: string): readonly string[] {
   const points: string[] = [];
-  for (const line of (await readFile("/proc/self/mountinfo", "utf8")).split("\n")) {
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
     const field = line.split(" ")[4];
     if (field === undefined) continue;
     const point = field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
@@ -24,7 +24,7 @@ export async function mountsUnder(path: string): Promise<readonly string[]> {
 /** Unmounts everything at or below `path`, the newest first, even what is still in use. */
 export async function unmountUnder(path: string): Promise<void> {
   const libc = await loadLibc();
-  for (const point of [...(await mountsUnder(path))].reverse()) {
+  for (const point of [...mountsUnder(path)].reverse()) {
     try {
       libc.umount(point, MNT_DETACH | UMOUNT_NOFOLLOW);
     } catch (thrown) {

@@ -48,7 +48,7 @@ async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
   const swept = await ifUnlocked(join(path, "alive"), async () => {
     await killProcesses(path);
     await removeCgroups(ownerCgroup(name));
-    if ((await mountsUnder(path)).length > 0) await unmountUnder(path);
+    if (mountsUnder(path).length > 0) await unmountUnder(path);
     await removeOutside(path);
     try {
       await removeOwnerFolder(path);

@@ -1,6 +1,7 @@
 // Removing from a state directory what nobody uses: the work behind `bake prune` and the ceiling on the cache. Safe
 // while builds run: everything is renamed out of sight under the lock that its users take.
-import { readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { readFileSync, statfsSync } from "node:fs";
+import { readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compactDiskStore } from "../cache/disk.ts";
 import { fillBallast } from "../content/ballast.ts";
@@ -77,14 +78,16 @@ export async function collectGarbage(
     const root = stateFolders(rootPath);
     const marker = join(root.facts, "collected");
     const ceiling = String(goal.maxBytes ?? "none");
-    const { bavail, bsize } = await statfs(root.path);
-    const added = await newest([root.snapshots, join(root.blobs, "sha256")]);
-    const lookedMs = await newest([marker]);
+    // At once: asking other threads takes longer than the answers.
+    const { bavail, bsize } = statfsSync(root.path);
+    const added = newest([root.snapshots, join(root.blobs, "sha256")]);
+    const lookedMs = newest([marker]);
     const isDue =
       added >= lookedMs ||
       Date.now() - lookedMs > (goal.unusedForMs ?? Infinity) * STALE_LOOK_PART ||
       bavail * bsize < (goal.minFreeBytes ?? 0) ||
-      (await readFile(marker, "utf8").catch(() => "")) !== ceiling;
+      lookedMs === 0 ||
+      readFileSync(marker, "utf8") !== ceiling;
     if (!isDue) return [];
     // Marked before looking, so that what appears meanwhile is looked at next time.
     await writeFile(marker, ceiling).catch(() => undefined);

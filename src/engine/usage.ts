@@ -1,6 +1,6 @@
 // What a state directory holds and what takes how much: the work behind `bake du`, and what eviction decides upon. All
 // entries together are what du(1) says of the directory.
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readStoredSteps } from "../cache/disk.ts";
@@ -82,7 +82,7 @@ export async function listThings(
   const names = await namesIn(join(root.path, CACHE_MOUNTS));
   for (const id of new Set(names.map(name => name.replace(/\..*$/, "")))) {
     const paths = (await cacheFolders(root, id)).map(name => join(root.path, CACHE_MOUNTS, name));
-    const lastUsedMs = await newest(paths);
+    const lastUsedMs = newest(paths);
     const inUse = leases["cache-mount"].has(id);
     // While it is used it grows, so that size is not to be remembered. Steps may write below without touching the top.
     const sizeBytes = await sizes.of(`cache-mount ${id}`, paths, Infinity);
@@ -92,22 +92,20 @@ export async function listThings(
   }
   for (const id of await namesIn(join(root.path, "git"))) {
     const path = join(root.path, "git", id);
-    const lastUsedMs = await newest(
-      ["", "objects", "objects/pack", "refs/llbake/keep"].map(at => join(path, at)),
-    );
+    const lastUsedMs = newest(["", "objects", "objects/pack", "refs/llbake/keep"].map(at => join(path, at)));
     const sizeBytes = await treeSize(path, signal);
     found.push({ ...plain, kind: "git", id, sizeBytes, lastUsedMs, inUse: false });
   }
   for (const id of await namesIn(join(root.path, "http"))) {
     const path = join(root.path, "http", id);
-    const lastUsedMs = await newest([path]);
+    const lastUsedMs = newest([path]);
     found.push({ ...plain, kind: "http", id, sizeBytes: await treeSize(path), lastUsedMs, inUse: false });
   }
   found.push(...(await listMetadata(root)));
   for (const id of await namesIn(root.owners)) {
     if (id === owner.name) continue;
     const path = join(root.owners, id);
-    const lastUsedMs = await newest([path]);
+    const lastUsedMs = newest([path]);
     const sizeBytes = await treeSize(path, signal);
     const description = `process ${id.split("-")[0] ?? ""}`;
     found.push({ ...plain, kind: "active", id, sizeBytes, lastUsedMs, inUse: true, description });
@@ -203,7 +201,7 @@ async function listMetadata(root: StateRoot): Promise<readonly Found[]> {
       continue;
     }
     const sizeBytes = await treeSize(path);
-    lastUsedMs = await newest([path]);
+    lastUsedMs = newest([path]);
     if (name === "version" || name === "locks") folderBytes += sizeBytes;
     else {
       const description = metadataNames[name] ?? "";
@@ -222,7 +220,7 @@ async function listBlobs(root: StateRoot, leased: ReadonlySet<string>): Promise<
     for (const name of await namesIn(join(root.blobs, algorithm))) {
       const id = `${algorithm}:${name}`;
       const path = join(root.blobs, algorithm, name);
-      const lastUsedMs = await newest([path]);
+      const lastUsedMs = newest([path]);
       const inUse = leased.has(id);
       found.set(id, { ...plain, kind: "blob", id, sizeBytes: await treeSize(path), lastUsedMs, inUse });
     }
@@ -249,14 +247,13 @@ async function ownSize(path: string): Promise<number> {
 }
 
 /** The newest modification time of several paths; missing ones count as never. */
-export async function newest(paths: readonly string[]): Promise<number> {
-  const times = await Promise.all(
-    paths.map(path =>
-      stat(path).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => 0,
-      ),
-    ),
-  );
+export function newest(paths: readonly string[]): number {
+  const times = paths.map(path => {
+    try {
+      return statSync(path).mtimeMs;
+    } catch {
+      return 0;
+    }
+  });
   return Math.max(0, ...times);
 }
