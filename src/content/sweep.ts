@@ -1,5 +1,5 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
-import { closeSync, openSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
 import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -23,6 +23,8 @@ export const OUTSIDE_NAME = /llbake-[0-9A-Za-z]{6,}$/;
 export const OWNER_VARIABLE = "LLBAKE_OWNER";
 
 const KILL_WAIT_MS = 5_000;
+/** With 1 ms between them. */
+const EXEC_ATTEMPTS = 20;
 /** With 10 ms between them. */
 const BUSY_ATTEMPTS = 50;
 
@@ -52,6 +54,8 @@ async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
     await removeOutside(path);
     try {
       await removeOwnerFolder(path);
+      // A runtime that lost its bundle in the moment it began has given up by now, but may have made some.
+      await removeCgroups(ownerCgroup(name));
     } catch (thrown) {
       // Files of steps may belong to others; a process that may remove them follows.
       if (!isCode(thrown, "EACCES") && !isCode(thrown, "EPERM")) throw thrown;
@@ -130,11 +134,26 @@ function removeEmpty(path: string): boolean {
  * and its helpers, are known by a variable.
  */
 async function killProcesses(path: string): Promise<void> {
+  const deadline = Date.now() + KILL_WAIT_MS;
+  // What was just about to start something is followed by what it started.
+  for (;;) {
+    const victims = await findProcesses(path);
+    for (const pid of victims.keys()) if (!kill(pid)) victims.delete(pid);
+    if (victims.size === 0) return;
+    for (const [pid, started] of victims) {
+      while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
+    }
+    if (Date.now() >= deadline) return;
+  }
+}
+
+/** Process ids, each with when it started. */
+async function findProcesses(path: string): Promise<Map<number, string>> {
   const bundles = await readdir(join(path, "bundles")).catch(() => []);
-  const victims = new Map<number, string>();
+  const found = new Map<number, string>();
   const mark = async (pid: number): Promise<void> => {
     const started = await processStart(pid);
-    if (started !== undefined) victims.set(pid, started);
+    if (started !== undefined) found.set(pid, started);
   };
   for (const bundle of bundles) {
     const pid = await recordedInit(join(path, "bundles", bundle, "pid"));
@@ -143,15 +162,22 @@ async function killProcesses(path: string): Promise<void> {
   for (const entry of await readdir("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const words = await commandLine(pid);
+    // Read after it: what starts a program in between has the variable by then.
     if (await hasWord(`/proc/${pid}/environ`, word => word === `${OWNER_VARIABLE}=${path}`)) await mark(pid);
-    if (!(await hasWord(`/proc/${pid}/cmdline`, word => word.startsWith(`${path}/`)))) continue;
+    if (!words.some(word => word.startsWith(`${path}/`))) continue;
     for (const child of await children(pid)) await mark(child);
     await mark(pid);
   }
-  for (const pid of victims.keys()) if (!kill(pid)) victims.delete(pid);
-  const deadline = Date.now() + KILL_WAIT_MS;
-  for (const [pid, started] of victims) {
-    while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
+  return found;
+}
+
+/** The arguments of a process; in the moment it starts another program they are out of sight, which is waited for. */
+async function commandLine(pid: number): Promise<readonly string[]> {
+  for (let attempt = 0; ; attempt++) {
+    const text = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (text !== "" || attempt === EXEC_ATTEMPTS || !existsSync(`/proc/${pid}/exe`)) return text.split("\0");
+    await delay(1);
   }
 }
 
