@@ -60,6 +60,7 @@ export class BakeError extends Error {
   /** Converts anything thrown into a BakeError, keeping the original as `cause`. */
   static from(thrown: unknown): BakeError {
     if (thrown instanceof BakeError) return thrown;
+    if (isSuppressed(thrown)) return BakeError.from(thrown.suppressed);
     if (isAbort(thrown)) return new BakeError("interrupted", "interrupted", { cause: thrown });
     if (isErrno(thrown)) return ofErrno(thrown);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
@@ -84,6 +85,11 @@ export class BakeError extends Error {
 export function isAbort(thrown: unknown): boolean {
   if (thrown instanceof BakeError) return thrown.code === "interrupted";
   return thrown instanceof Error && thrown.name === "AbortError";
+}
+
+/** A scope that failed, and then failed again to give back what it held (`using`): the first failure is the reason. */
+function isSuppressed(thrown: unknown): thrown is Error & { readonly suppressed: unknown } {
+  return thrown instanceof Error && thrown.name === "SuppressedError" && "suppressed" in thrown;
 }
 
 interface ErrnoError extends Error {

@@ -77,3 +77,14 @@ test("an invariant that does not hold names itself", () => {
     message: "BUG: edge completed twice",
   });
 });
+
+test("what a scope failed with counts, not that giving back what it held failed as well", async () => {
+  const scope = async (): Promise<void> => {
+    await using _held = { [Symbol.asyncDispose]: () => Promise.reject(new Error("busy")) };
+    throw new BakeError("step-failed", "command failed");
+  };
+  await assert.rejects(scope(), thrown => {
+    assert.equal(BakeError.from(thrown).message, "command failed");
+    return true;
+  });
+});
