@@ -45,6 +45,7 @@ export async function createLauncher(): Promise<Launch> {
   const unshare = native.bind("int unshare(int)");
   const setns = native.bind("int setns(int, int)");
   const fchdir = native.bind("int fchdir(int)");
+  const chroot = native.bind("int chroot(const char *)");
   const mount = native.bind(
     "int mount(const char *, const char *, const char *, unsigned long, const char *)",
   );
@@ -54,7 +55,7 @@ export async function createLauncher(): Promise<Launch> {
     // A thread that shares its working directory with others may not change the namespace (setns(2)).
     if (!isApart && unshare(CLONE_FS) !== 0) return undefined;
     isApart = true;
-    const [home, folder] = [openSync("/proc/self/ns/mnt", "r"), openSync(".", "r")];
+    const [home, root, folder] = [openSync("/proc/self/ns/mnt", "r"), openSync("/", "r"), openSync(".", "r")];
     try {
       if (unshare(CLONE_NEWNS) !== 0) return undefined;
       try {
@@ -63,13 +64,13 @@ export async function createLauncher(): Promise<Launch> {
           mount("none", UNIFIED, "tmpfs", 0, null) === 0;
         return isCovered ? start() : undefined;
       } finally {
-        // Entering a namespace leads to its root.
-        if (setns(home, CLONE_NEWNS) !== 0 || fchdir(folder) !== 0)
+        // Entering a namespace leads to its root, which is not this process's own where it runs in a chroot.
+        const isBack = setns(home, CLONE_NEWNS) === 0 && fchdir(root) === 0 && chroot(".") === 0;
+        if (!isBack || fchdir(folder) !== 0)
           throw new Error("BUG: the mount namespace could not be entered again");
       }
     } finally {
-      closeSync(home);
-      closeSync(folder);
+      for (const fd of [home, root, folder]) closeSync(fd);
     }
   };
   return (command, options) => {
