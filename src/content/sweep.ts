@@ -23,8 +23,8 @@ export const OUTSIDE_NAME = /llbake-[0-9A-Za-z]{6,}$/;
 export const OWNER_VARIABLE = "LLBAKE_OWNER";
 
 const KILL_WAIT_MS = 5_000;
-/** With 1 ms between them. */
-const EXEC_ATTEMPTS = 20;
+/** On a machine with too much to do, starting a program may be interrupted for long. With 1 ms between them. */
+const EXEC_ATTEMPTS = 300;
 /** With 10 ms between them. */
 const BUSY_ATTEMPTS = 50;
 
@@ -35,7 +35,10 @@ export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[
     if (name.startsWith(".")) await sweepDraft(join(root.owners, name));
     else if (await sweepIfDead(root, name)) swept.push(name);
   }
-  if (swept.length > 0) await removeFreeLocks(root);
+  if (swept.length > 0) {
+    await removeFreeLocks(root);
+    await sweepOrphanCgroups();
+  }
   return swept;
 }
 
