@@ -11,7 +11,6 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -90,11 +89,11 @@ async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
   const libc = await loadLibc();
   const name = `${process.pid}-${ownStartTime()}-${randomBytes(4).toString("hex")}`;
   // The folder takes its name only once its lock is held; until then the draft itself is locked, for sweepers.
-  const draft = join(root.owners, `.new-${name}`);
+  let draft = join(root.owners, `.new-${name}`);
   let guard: number | undefined;
   let fd: number | undefined;
   try {
-    guard = openGuarded(libc, draft);
+    ({ fd: guard, path: draft } = openGuarded(libc, draft));
     for (const folder of FOLDERS) mkdirSync(join(draft, folder));
     fd = openSync(join(draft, "alive"), "wx", 0o600);
     invariant(libc.flock(fd, "exclusive"), "BUG: a new file is locked");
@@ -116,20 +115,23 @@ async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
 /** How often a sweeper may take a draft for a dead one's in the moment before it is locked. */
 const DRAFT_ATTEMPTS = 10;
 
-/** Makes a folder and locks it; the lock goes with the descriptor. */
-function openGuarded(libc: Libc, path: string): number {
+/**
+ * Makes a folder and locks it; the lock goes with the descriptor. One that a sweeper was quicker to lock is left to it,
+ * and another made under another name: what the sweeper still removes, it removes by name.
+ */
+function openGuarded(libc: Libc, name: string): { readonly fd: number; readonly path: string } {
   for (let attempt = 1; ; attempt++) {
+    const path = `${name}.${attempt}`;
     mkdirSync(path, { mode: 0o700 });
     let fd: number | undefined;
     try {
       fd = openSync(path, "r");
-      if (libc.flock(fd, "exclusive") && statSync(path).ino === fstatSync(fd).ino) return fd;
+      if (libc.flock(fd, "exclusive") && statSync(path).ino === fstatSync(fd).ino) return { fd, path };
     } catch (thrown) {
       if (!isCode(thrown, "ENOENT")) throw thrown;
     }
     if (fd !== undefined) closeSync(fd);
     if (attempt === DRAFT_ATTEMPTS) throw new Error(`"${path}" is locked by another process`);
-    rmSync(path, { recursive: true, force: true });
   }
 }
 

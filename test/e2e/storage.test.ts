@@ -370,8 +370,11 @@ async function peakOf(
   return { ...(await ended), peak };
 }
 
-/** Commands are charged as they grow: what one writes within a tenth of a second may be above the limit until then. */
-const BURST = 3 * MIB;
+/**
+ * Commands are charged as they grow: what one writes within a tenth of a second, or until a busy machine gives time for
+ * looking, may be above the limit until then. Without a limit the builds below would add 32 MiB.
+ */
+const BURST = 6 * MIB;
 
 /** Four steps of 2 MiB, the last of which takes its time. */
 function writeBursts(project: Project): void {
