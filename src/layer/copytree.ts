@@ -157,7 +157,8 @@ class Copier {
   readonly #mode: ModeChange | undefined;
   readonly #isPrivileged = process.geteuid?.() === 0;
   /** Where the first name of a file with several names went, by device and inode. */
-  readonly #links = new Map<string, string>();
+  /** Where a file with several names was copied to first, and from where; by device and inode. */
+  readonly #links = new Map<string, { readonly target: string; readonly source: string }>();
 
   constructor(parts: CopierParts) {
     const { options } = parts;
@@ -335,11 +336,13 @@ class Copier {
     if (stats.nlink > 1n && kind !== "symlink") {
       inode = `${stats.dev}:${stats.ino}`;
       const first = this.#links.get(inode);
-      if (first !== undefined && linkOrNothing(first, target)) return undefined;
+      // The same name once more is no other name: versions of a tree share files, so the count of links tells nothing.
+      const isAnother = first !== undefined && first.source !== entry.absolute;
+      if (isAnother && linkOrNothing(first.target, target)) return undefined;
     }
     const done = (): undefined => {
       // Only now: before, there is nothing that another name could be linked to.
-      if (inode !== undefined) this.#links.set(inode, target);
+      if (inode !== undefined) this.#links.set(inode, { target, source: entry.absolute });
     };
     switch (kind) {
       case "file": {
