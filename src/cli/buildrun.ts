@@ -121,12 +121,7 @@ async function buildPlan(
     });
   const deferred = confined ? createDeferredRenderer() : undefined;
   const renderer = deferred ?? (await createShown());
-  let kept: KeptStep | undefined;
-  const keepFailed = (step: KeptStep): boolean => {
-    if (kept !== undefined) return false;
-    kept = step;
-    return true;
-  };
+  const failed = flags.onError === "shell" ? (await import("./keptshell.ts")).keepFirst() : undefined;
   try {
     for (const diagnostic of definition.warnings) renderer.emit({ type: "warning", diagnostic });
     const reports = await buildTargets(plan, {
@@ -136,7 +131,7 @@ async function buildPlan(
       emit: renderer.emit,
       signal,
       definition: definitionName(definition, flags.file, environment),
-      ...(flags.onError === "shell" && { keepFailed }),
+      ...(failed && { keepFailed: failed.keep }),
     });
     if (flags.metadataFile !== undefined)
       await writeMetadata(resolve(environment.cwd, flags.metadataFile), reports);
@@ -147,7 +142,7 @@ async function buildPlan(
     }
   } finally {
     await renderer.close();
-    if (kept !== undefined) await showFailed(kept, environment, signal);
+    if (failed?.step !== undefined) await showFailed(failed.step, environment, signal);
   }
 }
 

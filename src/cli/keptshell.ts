@@ -13,6 +13,21 @@ export function hasTerminal(): boolean {
   return isatty(0) && isatty(1);
 }
 
+/** Keeps what the first command left that failed, for `Session.keepFailed`; whoever takes `step` disposes it. */
+export function keepFirst(): { readonly step: KeptStep | undefined; keep: (step: KeptStep) => boolean } {
+  let first: KeptStep | undefined;
+  return {
+    get step() {
+      return first;
+    },
+    keep: step => {
+      if (first !== undefined) return false;
+      first = step;
+      return true;
+    },
+  };
+}
+
 /** Checks `--on-error`. @throws BakeError "usage" */
 export function expectOnError({ onError, watch }: Pick<BakeFlags, "onError" | "watch">): void {
   if (onError === undefined) return;

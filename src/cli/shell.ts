@@ -54,7 +54,7 @@ async function runShell(
     { createCredentials },
     { sessionFromPlan },
     { createRenderer },
-    { openShell },
+    { keepFirst, openShell },
   ] = await Promise.all([
     import("../diagnostic/error.ts"),
     import("./definition.ts"),
@@ -83,14 +83,10 @@ async function runShell(
     });
   // The engine outlives the container, and this the container that was kept.
   await using engine = await createEngine(flags, environment);
-  let failed: KeptStep | undefined;
+  const failed = keepFirst();
   const session = {
     ...sessionFromPlan(plan, { credentials: createCredentials(environment), env: environment.env }),
-    keepFailed: (kept: KeptStep) => {
-      if (failed !== undefined) return false;
-      failed = kept;
-      return true;
-    },
+    keepFailed: failed.keep,
   };
   const renderer = await createRenderer(mode, environment.stderr, { color: environment.color });
   let opened: KeptStep;
@@ -102,13 +98,13 @@ async function runShell(
       { session, emit: renderer.emit, signal },
     );
   } catch (error) {
-    if (failed === undefined) throw error;
-    opened = failed;
+    if (failed.step === undefined) throw error;
+    opened = failed.step;
   } finally {
     await renderer.close();
   }
   await using container = opened;
-  if (failed !== undefined)
-    environment.stderr.write(`"${failed.command}" failed; this is its container as it left it\n`);
+  if (failed.step !== undefined)
+    environment.stderr.write(`"${failed.step.command}" failed; this is its container as it left it\n`);
   return await openShell(container, words, { env: environment.env, signal });
 }
