@@ -1,10 +1,14 @@
 // The program's entry: picks the command, and is the boundary where whatever was thrown becomes a message and an exit
 // code. Commands are loaded when asked for, so that `--version` and `--print` start fast.
+import { setMaxListeners } from "node:events";
 import { BakeError } from "../diagnostic/error.ts";
 import { exitCodes } from "../diagnostic/codes.ts";
 import { renderDiagnostics } from "../diagnostic/render.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { version } from "./version.ts";
+
+// Everything that a build does at the same time listens to one signal: that is no leak to warn of.
+setMaxListeners(0);
 
 const environment = readEnvironment();
 

@@ -1,6 +1,6 @@
 // Staging areas beside a destination: content is complete in a hidden neighbour before one rename shows it.
 import { randomBytes } from "node:crypto";
-import { constants, type Dirent } from "node:fs";
+import { constants } from "node:fs";
 import { access, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Owner } from "../content/lease.ts";
@@ -58,30 +58,37 @@ export async function expectFolderDestination(dest: string, type: string): Promi
   }
 }
 
+/** What rename(2) says when something else is at the destination than was there a moment ago. */
+const CHANGED_MEANWHILE = new Set(["ENOTEMPTY", "EEXIST", "ENOTDIR", "EISDIR"]);
+/** Two builds that write to one folder meet a few times at one name, not for ever. */
+const MEETINGS = 100;
+
 /**
  * Moves the tree `from` over the tree `to`: files replace files of the same name by rename, folders are merged, nothing
- * else in `to` is touched.
+ * else in `to` is touched. Other processes may do the same to the same folder at the same time.
  */
 export async function moveTreeInto(from: string, to: string): Promise<void> {
-  if ((await lstat(to).catch(() => undefined)) === undefined) {
-    await rename(from, to);
-    return;
-  }
-  await mergeFolder(from, to);
+  // A link to a folder counts as that folder here, at the top; below it is an entry like any other.
+  if ((await stat(to).catch(() => undefined))?.isDirectory()) await mergeFolder(from, to);
+  else await place(from, to, true);
 }
 
 async function mergeFolder(from: string, to: string): Promise<void> {
-  const entries: Dirent[] = await readdir(from, { withFileTypes: true });
-  for (const entry of entries) {
-    const source = path.join(from, entry.name);
-    const target = path.join(to, entry.name);
+  for (const entry of await readdir(from, { withFileTypes: true }))
+    await place(path.join(from, entry.name), path.join(to, entry.name), entry.isDirectory());
+}
+
+async function place(source: string, target: string, isFolder: boolean): Promise<void> {
+  for (let meeting = 1; ; meeting += 1) {
     const existing = await lstat(target).catch(() => undefined);
-    if (entry.isDirectory() && existing?.isDirectory()) {
-      await mergeFolder(source, target);
-      continue;
+    if (isFolder && existing?.isDirectory()) return mergeFolder(source, target);
+    if (existing !== undefined && (isFolder || existing.isDirectory()))
+      await rm(target, { recursive: true, force: true });
+    try {
+      return await rename(source, target);
+    } catch (error) {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (meeting === MEETINGS || !CHANGED_MEANWHILE.has(code)) throw error;
     }
-    if (existing?.isDirectory()) await rm(target, { recursive: true });
-    else if (existing !== undefined && entry.isDirectory()) await rm(target);
-    await rename(source, target);
   }
 }

@@ -109,7 +109,8 @@ test("11 exports of one result at once are all whole and the same", { skip }, as
   for (const one of running) {
     await using process = one;
     const { exitCode, stderr } = await process.outcome;
-    assert.equal(exitCode, 0, stderr);
+    assert.equal(exitCode, 0, stderr.slice(-4_000));
+    assert.doesNotMatch(stderr, /Warning/);
   }
   const digests = names.map(name => readLayout(join(project.cwd, `${name}.oci.tar`)));
   assert.equal(new Set(digests).size, 1);
