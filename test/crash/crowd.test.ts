@@ -82,7 +82,7 @@ test(
     assert.deepEqual(runs.sort(), [...new Set(builds.map(({ x }) => x))].sort());
     const base = executed.filter(name => name.includes("--install"));
     assert.equal(base.length, 1, "the step that all have in common runs once");
-    assert.deepEqual(remains({ ...project, pids: builds.map(({ running }) => running.pid) }), []);
+    assert.deepEqual(remains({ ...project, processes: builds.map(({ running }) => running.name) }), []);
   },
 );
 
@@ -118,7 +118,7 @@ test("11 exports of one result at once are all whole and the same", { skip }, as
     readLayout(join(project.cwd, `${name}.docker.tar`));
     assert.equal(project.read(`${name}/twice`), "0\n0\n");
   }
-  assert.deepEqual(remains({ ...project, pids: running.map(({ pid }) => pid) }), []);
+  assert.deepEqual(remains({ ...project, processes: running.map(({ name }) => name) }), []);
 });
 
 test(
@@ -131,7 +131,7 @@ test(
     const digest = readLayout(join(project.cwd, "all.tar"));
     const names = [...first.stderr.matchAll(/^#\d+ (\[.*|exporting .*)$/gm)].map(([, name = ""]) => name);
     assert.ok(names.length >= 5, first.stderr);
-    const pids: number[] = [];
+    const processes: string[] = [];
     const today = Math.floor(Date.now() / 86_400_000);
     for (const [index, name] of [...new Set(names)].entries()) {
       if (!EVERY && index % 3 !== today % 3) continue;
@@ -140,14 +140,14 @@ test(
         ["--progress=plain", "--set", "*.output=type=oci,dest=killed.tar"],
         project,
       );
-      pids.push(running.pid);
+      processes.push(running.name);
       const shown = name.replace("all.tar", "killed.tar");
       await running.saw(new RegExp(`^#\\d+ ${shown.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`, "m"));
       running.kill("SIGKILL");
       await running.outcome;
       await bakeOk(["--set", "*.output=type=oci,dest=next.tar"], project);
       assert.equal(readLayout(join(project.cwd, "next.tar")), digest, name);
-      assert.deepEqual(remains({ ...project, pids }), [], name);
+      assert.deepEqual(remains({ ...project, processes }), [], name);
     }
   },
 );

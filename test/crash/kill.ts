@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { baseStage, busyboxDir, mountsBelow, program } from "../rig/bake.ts";
+import { baseStage, busyboxDir, mountsBelow, processName, program } from "../rig/bake.ts";
 import { startRegistry, startServer } from "../rig/registry.ts";
 import { tempDir } from "../rig/tree.ts";
 import { createRandom, type Random } from "../sim/random.ts";
@@ -164,7 +164,7 @@ interface Worker extends World {
   /** How long it took what was not killed, in milliseconds, by its kind. */
   readonly times: Map<string, number>;
   /** Of all that it has started. */
-  readonly pids: number[];
+  readonly processes: string[];
   round: number;
 }
 
@@ -212,7 +212,7 @@ COPY --from=b /out/c /c
     marker,
     image,
     times: new Map(),
-    pids: [],
+    processes: [],
     round: 0,
   };
 }
@@ -231,7 +231,7 @@ interface Started {
   readonly isOver: () => boolean;
 }
 
-function start({ cwd, root, pids }: Worker, args: readonly string[]): Started {
+function start({ cwd, root, processes }: Worker, args: readonly string[]): Started {
   const began = performance.now();
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
@@ -246,7 +246,7 @@ function start({ cwd, root, pids }: Worker, args: readonly string[]): Started {
     // A group of its own, to be killed with all that it started.
     detached: true,
   });
-  if (child.pid !== undefined) pids.push(child.pid);
+  processes.push(processName(child.pid));
   let [text, stdout] = ["", ""];
   let over = false;
   for (const stream of [child.stdout, child.stderr])

@@ -102,7 +102,7 @@ test("a step that another process runs is waited for, and its result used", { sk
   assert.equal(project.read("out/twice"), "fine\nfine\n");
   assert.equal(project.read("out2/twice"), "fine\nfine\n");
   assert.equal(executions(project), 1);
-  assert.deepEqual(remains({ ...project, pids: [first.pid, second.pid] }), []);
+  assert.deepEqual(remains({ ...project, processes: [first.name, second.name] }), []);
 });
 
 for (const end of ["SIGKILL", "SIGINT", "failure"] as const) {
@@ -128,7 +128,7 @@ for (const end of ["SIGKILL", "SIGINT", "failure"] as const) {
     assert.equal(exitCode, 0, stderr);
     assert.equal(project.read("out2/twice"), "fine\nfine\n");
     assert.equal(executions(project), 2);
-    assert.deepEqual(remains({ ...project, pids: [first.pid, second.pid] }), []);
+    assert.deepEqual(remains({ ...project, processes: [first.name, second.name] }), []);
   });
 }
 
@@ -200,6 +200,6 @@ test(
     assert.equal(exitCode, 0, stderr);
     assert.equal(project.read("out/twice"), "well\nwell\n");
     assert.equal(executions(project), 2);
-    assert.deepEqual(remains({ ...project, pids: [first.pid, second.pid] }), []);
+    assert.deepEqual(remains({ ...project, processes: [first.name, second.name] }), []);
   },
 );

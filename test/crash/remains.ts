@@ -9,8 +9,8 @@ export interface Places {
   readonly root: string;
   /** Where outputs are written. */
   readonly cwd: string;
-  /** The processes of `bake` that are over: others of this machine may have left something too. */
-  readonly pids: readonly number[];
+  /** The names of processes of `bake` that are over: others of this machine may have left something too. */
+  readonly processes: readonly string[];
   /** Words by which commands of steps can be told. */
   readonly words?: readonly string[];
 }
@@ -19,11 +19,11 @@ export interface Places {
 const SHARED_LOCKS = ["blobs", "snapshots", "journal cache", "journal layers"];
 
 /** Everything that should not be there when no build runs, in words; an empty list is what a test wants. */
-export function remains({ root, cwd, pids, words = [] }: Places): readonly string[] {
+export function remains({ root, cwd, processes, words = [] }: Places): readonly string[] {
   return [
     ...processesOf([root, ...words]).map(process => `process ${process}`),
     ...mountsBelow(root).map(mount => `mount ${mount}`),
-    ...cgroupsOf(pids).map(cgroup => `cgroup ${cgroup}`),
+    ...cgroupsOf(processes).map(cgroup => `cgroup ${cgroup}`),
     ...filesLeft(root).map(file => `file ${file}`),
     ...walk(cwd)
       .filter(path => /llbake-[0-9A-Za-z]{6,}$|\.tmp$/.test(path))
@@ -48,14 +48,14 @@ function processesOf(words: readonly string[]): readonly string[] {
   return found;
 }
 
-/** The cgroups of owners, which bear their process ids. */
-function cgroupsOf(pids: readonly number[]): readonly string[] {
+/** The cgroups of owners, whose names begin with those of their processes. */
+function cgroupsOf(processes: readonly string[]): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .filter(line => / - cgroup2? /.test(line))
     .map(line => line.split(" ")[4] ?? "")
     .flatMap(point => readdirSync(point).map(name => join(point, name)))
-    .filter(path => pids.includes(Number(/\/llbake-(\d+)-\d+-[0-9a-f]+$/.exec(path)?.[1])));
+    .filter(path => processes.includes(/\/llbake-(\d+-\d+)-[0-9a-f]+$/.exec(path)?.[1] ?? ""));
 }
 
 /** Owners, locks and drafts in a state directory. */

@@ -70,7 +70,7 @@ function numbers(count: number): readonly number[] {
 async function expectRight(
   project: Project,
   digest: string,
-  pids: readonly number[],
+  processes: readonly string[],
   what: string,
 ): Promise<void> {
   for (const name of ["out", "out.tar"]) rmSync(join(project.cwd, name), { recursive: true, force: true });
@@ -79,7 +79,7 @@ async function expectRight(
   assert.equal(exitCode, 0, `${what}\n${stderr}`);
   assert.equal(readLayout(join(project.cwd, "out.tar")), digest, what);
   assert.equal(project.read("out/two"), "two\n", what);
-  assert.deepEqual(remains({ ...project, pids: [...pids, running.pid] }), [], what);
+  assert.deepEqual(remains({ ...project, processes: [...processes, running.name] }), [], what);
   expectConsistent(project.root, (await bakeOk(["du", "--format", "json"], project)).stdout);
 }
 
@@ -114,7 +114,7 @@ for (const mode of ["kill", "fail"] as const) {
         if (existsSync(join(project.cwd, "out.tar")))
           assert.equal(readLayout(join(project.cwd, "out.tar")), digest, what);
         if (existsSync(join(project.cwd, "out"))) assert.equal(project.read("out/one"), "one\n", what);
-        await expectRight(project, digest, [running.pid], what);
+        await expectRight(project, digest, [running.name], what);
       }
     });
   }
@@ -139,7 +139,7 @@ test("death or failure at any write of a prune", async () => {
       });
       const outcome = await running.outcome;
       if (mode === "fail") expectClear(outcome, what);
-      await expectRight(project, digest, [running.pid], what);
+      await expectRight(project, digest, [running.name], what);
     }
   }
 });

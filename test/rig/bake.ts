@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { startTime } from "../../src/content/procstat.ts";
 import { projectRoot } from "./sourcetree.ts";
 import { tempDir } from "./tree.ts";
 
@@ -26,13 +27,14 @@ export interface BakeOptions {
 export interface BakeOutcome {
   /** Null when a signal ended the process. */
   readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 export interface RunningBake extends AsyncDisposable {
   readonly pid: number;
+  /** Its id and when it started, with which the names of all that it owns begin: ids are used again. */
+  readonly name: string;
   readonly outcome: Promise<BakeOutcome>;
   /** Resolves when standard error, as far as it has come, satisfies the pattern; rejects when the process ends first. */
   saw(pattern: RegExp, from?: number): Promise<number>;
@@ -50,7 +52,7 @@ export async function bakeOk(args: readonly string[], options: BakeOptions): Pro
   const outcome = await bake(args, options);
   if (outcome.exitCode !== 0) {
     throw new Error(
-      `bake ${args.join(" ")} ended with ${outcome.signal ?? outcome.exitCode}\n${outcome.stdout}${outcome.stderr}`,
+      `bake ${args.join(" ")} ended with ${outcome.exitCode}\n${outcome.stdout}${outcome.stderr}`,
     );
   }
   return outcome;
@@ -80,15 +82,16 @@ export function startBake(args: readonly string[], options: BakeOptions): Runnin
   const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   const outcome = new Promise<BakeOutcome>((settle, fail) => {
     child.once("error", fail);
-    child.once("close", (exitCode, signal) => {
+    child.once("close", exitCode => {
       clearTimeout(timer);
       ended = true;
       notify();
-      settle({ exitCode, signal, stdout, stderr });
+      settle({ exitCode, stdout, stderr });
     });
   });
   return {
     pid: child.pid ?? 0,
+    name: processName(child.pid),
     outcome,
     saw: (pattern, from = 0) =>
       new Promise((settle, fail) => {
@@ -108,6 +111,11 @@ export function startBake(args: readonly string[], options: BakeOptions): Runnin
       await outcome;
     },
   };
+}
+
+/** `<pid>-<start time>` of a process that was started just now: one that has ended is there until it is awaited. */
+export function processName(pid = 0): string {
+  return pid === 0 ? "" : `${pid}-${startTime(readFileSync(`/proc/${pid}/stat`, "utf8"))}`;
 }
 
 /** The environment without what would change a build: variables of bake files, settings of llbake and of peers. */
