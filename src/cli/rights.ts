@@ -7,8 +7,12 @@ import type { Environment } from "./environment.ts";
 import { enterNamespace, findWay, isOutside } from "./namespace.ts";
 import { formOfRun } from "./runform.ts";
 
-/** A run that takes longer than this gains little by not being started anew; and until then it shows nothing. */
+/**
+ * A run that takes longer than this gains little by not being started anew; and until then it shows nothing. To come
+ * this far again takes as long as it took: on a busy machine, so many times that are worth a try.
+ */
 const TRY_MS = 300;
+const TRY_STARTS = 5;
 
 export interface RightsOptions {
   readonly environment: Environment;
@@ -29,8 +33,10 @@ export async function withRights<T>(
 ): Promise<T> {
   if (!isOutside(environment)) return await run({ confined: false, signal });
   if (canTry && existsSync(rootPath)) {
+    // performance.now() counts from the start of the process.
+    const limit = AbortSignal.timeout(Math.round(Math.max(TRY_MS, TRY_STARTS * performance.now())));
     try {
-      return await run({ confined: true, signal: AbortSignal.any([signal, AbortSignal.timeout(TRY_MS)]) });
+      return await run({ confined: true, signal: AbortSignal.any([signal, limit]) });
     } catch (thrown) {
       if (signal.aborted) throw thrown;
     }

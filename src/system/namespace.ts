@@ -46,8 +46,11 @@ function helperScript(way: Exclude<NamespaceWay, { kind: "single" }>): string {
   return `read -r there <&3 && ${mapping} && echo >&4`;
 }
 
+/** What a trial ends with is remembered, so that a machine with too much to do has to be given its time. */
+const TRIAL_MS = 30_000;
+
 /** Whether namespaces can be had in this way; else what the system said. */
-export async function tryNamespace(way: NamespaceWay, timeoutMs = 5_000): Promise<string | undefined> {
+export async function tryNamespace(way: NamespaceWay, timeoutMs = TRIAL_MS): Promise<string | undefined> {
   const native = await loadNative();
   if (native === undefined) return "koffi does not load";
   const { spawn } = await import("node:child_process");
