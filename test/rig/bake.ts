@@ -27,6 +27,7 @@ export interface BakeOptions {
 export interface BakeOutcome {
   /** Null when a signal ended the process. */
   readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -52,7 +53,7 @@ export async function bakeOk(args: readonly string[], options: BakeOptions): Pro
   const outcome = await bake(args, options);
   if (outcome.exitCode !== 0) {
     throw new Error(
-      `bake ${args.join(" ")} ended with ${outcome.exitCode}\n${outcome.stdout}${outcome.stderr}`,
+      `bake ${args.join(" ")} ended with ${outcome.signal ?? outcome.exitCode}\n${outcome.stdout}${outcome.stderr}`,
     );
   }
   return outcome;
@@ -82,11 +83,11 @@ export function startBake(args: readonly string[], options: BakeOptions): Runnin
   const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   const outcome = new Promise<BakeOutcome>((settle, fail) => {
     child.once("error", fail);
-    child.once("close", exitCode => {
+    child.once("close", (exitCode, signal) => {
       clearTimeout(timer);
       ended = true;
       notify();
-      settle({ exitCode, stdout, stderr });
+      settle({ exitCode, signal, stdout, stderr });
     });
   });
   return {
