@@ -38,19 +38,51 @@ export async function compareTrees(comparison: Comparison): Promise<readonly Cha
   const { lower, form } = comparison;
   const work: Work = { ...comparison, slicer: createSlicer(), changes: [], changed: new Set(), same: [] };
   await compareFolder(work, { path: "", inLower: lower !== undefined, complete: form === "tree" });
-  // A new name of a file that was there: only with the old name beside it can it be told as a link.
-  const linked = work.same.filter(({ inode }) => work.changed.has(inode));
+  const linked = linkedAnew(work);
   if (linked.length === 0) return work.changes;
   const upserts = linked.map(({ path }): Change => ({ kind: "upsert", path }));
   return [...work.changes, ...upserts].sort((a, b) => compareTreePaths(a.path, b.path));
 }
 
+/**
+ * The names that are as they were but for what they are names of. A new name of a file that was there can only be told
+ * as a link with the old name beside it; and files that became one file, or one that became several, are what steps
+ * see, whatever else is as it was.
+ */
+function linkedAnew({ same, changed }: Work): readonly LinkedName[] {
+  const joined = divided(same, ({ inode, former }) => [inode, former]);
+  const parted = divided(same, ({ inode, former }) => [former, inode]);
+  return same.filter(({ inode, former }) => changed.has(inode) || joined.has(inode) || parted.has(former));
+}
+
+/** The keys that have more than one value. */
+function divided(
+  names: readonly LinkedName[],
+  pairOf: (name: LinkedName) => readonly [key: string, value: string],
+): ReadonlySet<string> {
+  const first = new Map<string, string>();
+  const found = new Set<string>();
+  for (const [key, value] of names.map(pairOf)) {
+    const before = first.get(key);
+    if (before === undefined) first.set(key, value);
+    else if (before !== value) found.add(key);
+  }
+  return found;
+}
+
 interface Work extends Comparison {
   readonly slicer: Slicer;
   readonly changes: Change[];
-  /** Inodes, of files with several names, among the changes; and the names of such files that did not change. */
+  /** Inodes, of files with several names, among the changes; and the names of such files, now or before, that did not change. */
   readonly changed: Set<string>;
-  readonly same: { readonly path: string; readonly inode: string }[];
+  readonly same: LinkedName[];
+}
+
+/** What a path is a name of, in the upper and in the lower tree. */
+interface LinkedName {
+  readonly path: string;
+  readonly inode: string;
+  readonly former: string;
 }
 
 interface Folder {
@@ -79,18 +111,22 @@ async function compareFolder(work: Work, { path: folder, inLower, complete }: Fo
     }
     const isChange = former === undefined || lower === undefined || differs(work, path, stats, lower, former);
     if (isChange) changes.push({ kind: "upsert", path });
-    if (stats.nlink > 1n && !stats.isDirectory()) {
-      const inode = `${stats.dev}:${stats.ino}`;
-      if (isChange) work.changed.add(inode);
-      else work.same.push({ path, inode });
+    if (!stats.isDirectory()) {
+      if (isChange && stats.nlink > 1n) work.changed.add(inodeOf(stats));
+      else if (!isChange && (stats.nlink > 1n || former.nlink > 1n))
+        work.same.push({ path, inode: inodeOf(stats), former: inodeOf(former) });
+      continue;
     }
-    if (!stats.isDirectory()) continue;
     await compareFolder(work, {
       path,
       inLower: former?.isDirectory() === true,
       complete: complete || OPAQUE.some(name => libc.getXattr(join(upper, path), name)?.toString() === "y"),
     });
   }
+}
+
+function inodeOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
 }
 
 /** A directory's time is not compared: it changes with what is in it. */

@@ -146,6 +146,26 @@ export function snapshotterContract(kind: Snapshotter["kind"], skip: string | fa
     assert.deepEqual(changed, ["d/sub/also", "d/x"]);
   });
 
+  contract(
+    "two files that became one, and one that became two, are told as such",
+    async ({ snapshotter: s }) => {
+      const fill = (root: string, isOne: boolean): void => {
+        for (const name of ["e", "f"]) rmSync(join(root, name), { force: true });
+        writeFileSync(join(root, "e"), "same");
+        if (isOne) linkSync(join(root, "e"), join(root, "f"));
+        else writeFileSync(join(root, "f"), "same");
+        for (const name of ["e", "f"]) utimesSync(join(root, name), 1, 1);
+      };
+      const two = await build(s, undefined, root => fill(root, false));
+      const one = await build(s, two, root => fill(root, true));
+      assert.deepEqual(await changesOf(s, one), ["e", "f"]);
+      assert.deepEqual(await changesOf(s, await build(s, one, root => fill(root, true))), []);
+      const again = await build(s, one, root => fill(root, false));
+      assert.deepEqual(await changesOf(s, again), ["e", "f"]);
+      assert.deepEqual(await changesOf(s, await build(s, again, root => fill(root, false))), []);
+    },
+  );
+
   contract("changes laid over another base are kept as they were", async ({ snapshotter: s }) => {
     const { signal } = new AbortController();
     const first = await base(s);
