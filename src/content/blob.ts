@@ -1,6 +1,6 @@
 // Blobs: files named by the digest of their content. Written beside, verified while written, renamed into place.
-import { createReadStream } from "node:fs";
-import { open, readFile, rename, rm, stat, utimes, type FileHandle } from "node:fs/promises";
+import { statSync, utimesSync } from "node:fs";
+import { open, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, digestHex, digestOf, type Digest, type Digester } from "../oci/digest.ts";
@@ -66,29 +66,27 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
   const path = (digest: Digest): string =>
     join(root.blobs, digest.slice(0, digest.indexOf(":")), digestHex(digest));
 
-  const fileSize = async (digest: Digest): Promise<number | undefined> => {
+  // At once: calls that other threads make take longer to hand over than to do.
+  const fileSize = (digest: Digest): number | undefined => {
     try {
-      return (await stat(path(digest))).size;
+      return statSync(path(digest), { throwIfNoEntry: false })?.size;
     } catch (thrown) {
-      if (isCode(thrown, "ENOENT")) return undefined;
       throw storeError(thrown);
     }
   };
 
   const store: BlobStore = {
     path,
-    size: fileSize,
+    size: digest => Promise.resolve(fileSize(digest)),
     async has(digest) {
       return withLock(
         root,
         BLOB_LOCK,
         undefined,
-        async () => {
+        () => {
           owner.lease("blob", digest);
-          if ((await fileSize(digest)) === undefined) return false;
-          // The time of last use, by which blobs are evicted; not knowing it is no failure.
-          const now = new Date();
-          await utimes(path(digest), now, now).catch(() => undefined);
+          if (fileSize(digest) === undefined) return false;
+          noteUse(path(digest));
           return true;
         },
         { shared: true },
@@ -108,9 +106,8 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
     async *stream(digest, options = {}) {
       owner.lease("blob", digest);
       const digester = createDigester();
-      const source = createReadStream(path(digest), { highWaterMark: BUFFER_BYTES, signal: options.signal });
       try {
-        for await (const piece of source as AsyncIterable<Buffer>) {
+        for await (const piece of piecesOf(path(digest), options.signal)) {
           digester.update(piece);
           yield piece;
         }
@@ -124,14 +121,10 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
     },
     async write(source, options = {}) {
       options.signal?.throwIfAborted();
-      if (
-        options.expected !== undefined &&
-        (await fileSize(options.expected)) !== undefined &&
-        isBytes(source)
-      ) {
+      if (options.expected !== undefined && fileSize(options.expected) !== undefined && isBytes(source)) {
         const digest = digestOf(source);
         if (digest === options.expected && (await store.has(digest))) {
-          if ((await fileSize(digest)) === source.length) return { digest, size: source.length };
+          if (fileSize(digest) === source.length) return { digest, size: source.length };
         }
       }
       await using writer = await store.writer(options);
@@ -170,6 +163,31 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
     },
   };
   return store;
+}
+
+/** Sets the time of last use, by which blobs are evicted; not being able to is no failure. */
+function noteUse(path: string): void {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+  } catch {
+    // Its next user may.
+  }
+}
+
+/** A file's content, each piece in a buffer of its own. */
+async function* piecesOf(path: string, signal: AbortSignal | undefined): AsyncIterable<Buffer> {
+  const file = await open(path);
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(BUFFER_BYTES), 0, BUFFER_BYTES);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 function createWriter(

@@ -1,5 +1,4 @@
 // OCI image layouts (image spec, image-layout.md) and docker-load archives, as a tar file or a folder.
-import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -61,14 +60,15 @@ async function stageArchive(
   const report = { descriptor: image.head, response };
   if (dest === "-") {
     return stagedForStdout(async () => {
-      await writeTar(context.stdout, entries, deps.blobs, context.signal, false);
+      const tar = Readable.from(archive(entries, deps.blobs, context.signal), { objectMode: false });
+      await pipeline(tar, context.stdout, { signal: context.signal, end: false });
       return report;
     });
   }
   await (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
   const staged = await stageBeside(dest, deps.owner);
   try {
-    if (asTar) await writeTar(createWriteStream(staged.path), entries, deps.blobs, context.signal, true);
+    if (asTar) await writeFile(staged.path, gathered(archive(entries, deps.blobs, context.signal)));
     else await writeFolder(staged.path, entries, deps.blobs, context.signal);
   } catch (error) {
     await staged[Symbol.asyncDispose]();
@@ -141,14 +141,25 @@ function json(name: string, value: unknown): Entry {
   return { name, content: { bytes: new TextEncoder().encode(goJson(value)) } };
 }
 
-async function writeTar(
-  out: NodeJS.WritableStream,
-  entries: readonly Entry[],
-  blobs: BlobStore,
-  signal: AbortSignal,
-  end: boolean,
-): Promise<void> {
-  await pipeline(Readable.from(archive(entries, blobs, signal), { objectMode: false }), out, { signal, end });
+/** Pieces smaller than this are gathered: most are headers, and each write costs the same. */
+const SMALL_BYTES = 64 * 1024;
+
+async function* gathered(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let small: Uint8Array[] = [];
+  let smallBytes = 0;
+  for await (const piece of pieces) {
+    if (piece.length < SMALL_BYTES) {
+      small.push(piece);
+      smallBytes += piece.length;
+    }
+    if (smallBytes > 0 && (piece.length >= SMALL_BYTES || smallBytes >= SMALL_BYTES)) {
+      yield Buffer.concat(small);
+      small = [];
+      smallBytes = 0;
+    }
+    if (piece.length >= SMALL_BYTES) yield piece;
+  }
+  if (smallBytes > 0) yield Buffer.concat(small);
 }
 
 async function* archive(

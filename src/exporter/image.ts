@@ -80,6 +80,18 @@ async function pushContent(
   context: ExportContext,
 ): Promise<readonly Reference[]> {
   const registry = await deps.registry();
+  const isThere = async (
+    tagOrDigest: string,
+    digest: string,
+    signal: AbortSignal = context.signal,
+  ): Promise<boolean> => (await registry.manifestDigest(target, tagOrDigest, { signal })) === digest;
+  // A registry takes a manifest only when it has all that this names: then nothing else is to be asked for.
+  const tags = await Promise.all(
+    names.map(async name =>
+      name.tag !== undefined && (await isThere(name.tag, image.head.digest)) ? [name] : [],
+    ),
+  );
+  if (tags.some(found => found.length > 0)) return tags.flat();
   const layers = new Map(
     image.images.flatMap(({ layers }) =>
       layers.map(({ descriptor }) => [descriptor.digest, descriptor] as const),
@@ -87,26 +99,21 @@ async function pushContent(
   );
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
-  const isThere = async (tagOrDigest: string, digest: string): Promise<boolean> =>
-    (await registry.manifestDigest(target, tagOrDigest, { signal })) === digest;
   // Asked along with the layers: mostly all of it is there, or nothing.
   const manifests = manifestsOf(image).map(async manifest => ({
     ...manifest,
-    isThere: await isThere(manifest.descriptor.digest, manifest.descriptor.digest),
+    isThere: await isThere(manifest.descriptor.digest, manifest.descriptor.digest, signal),
   }));
-  const tags = names.map(async name =>
-    name.tag !== undefined && (await isThere(name.tag, image.head.digest)) ? [name] : [],
-  );
   const pushes = [...layers.values(), ...image.images.map(({ config }) => config.descriptor)].map(
     descriptor => pushBlob(descriptor, target, registry, deps.blobs, { ...context, signal }),
   );
-  const all = [...pushes, ...manifests, ...tags];
+  const all = [...pushes, ...manifests];
   try {
     await Promise.all(pushes);
     for (const { descriptor, bytes, isThere } of await Promise.all(manifests))
       if (!isThere)
         await registry.pushManifest(target, descriptor.digest, descriptor.mediaType, bytes, { signal });
-    return (await Promise.all(tags)).flat();
+    return [];
   } finally {
     stop.abort();
     await Promise.allSettled(all);

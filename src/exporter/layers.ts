@@ -1,4 +1,5 @@
 // Turns a ref into layer blobs: one per snapshot of its chain, packed once and remembered.
+import { existsSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import type { BlobStore } from "../content/blob.ts";
 import type { Owner } from "../content/lease.ts";
@@ -39,25 +40,30 @@ export async function layersOf(
   return layers;
 }
 
-/** What is being looked up or packed just now: exports of one run have layers in common. */
-const underWay = new WeakMap<LayerBlobs, Map<string, Promise<LayerBlob>>>();
+/** What was, or is being, looked up or packed: exports of one run have layers in common. */
+const asked = new WeakMap<LayerBlobs, Map<string, Promise<LayerBlob>>>();
 
-function layerOf(
+async function layerOf(
   id: SnapshotId,
   options: LayerOptions,
   deps: LayerDeps,
   context: ExportContext,
 ): Promise<LayerBlob> {
-  const others = underWay.get(deps.layerBlobs) ?? new Map<string, Promise<LayerBlob>>();
-  underWay.set(deps.layerBlobs, others);
+  const others = asked.get(deps.layerBlobs) ?? new Map<string, Promise<LayerBlob>>();
+  asked.set(deps.layerBlobs, others);
   const key = `${id} ${options.compression} ${options.force}`;
-  const begun = others.get(key);
-  if (begun !== undefined) return begun;
+  for (let known = others.get(key); known !== undefined; known = others.get(key)) {
+    const layer = await known;
+    // Leased by this process; only one that turned out to be damaged is gone.
+    if (existsSync(deps.blobs.path(layer.descriptor.digest))) return layer;
+    if (others.get(key) === known) others.delete(key);
+  }
   const find = async (): Promise<LayerBlob> => {
     try {
       return (await knownBlob(id, options, deps)) ?? (await packSnapshot(id, options, deps, context));
-    } finally {
+    } catch (thrown) {
       others.delete(key);
+      throw thrown;
     }
   };
   const layer = find();

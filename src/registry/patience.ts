@@ -6,11 +6,19 @@ import { AsyncLocalStorage } from "node:async_hooks";
 export type PatienceListener = (line: string) => void;
 
 const listeners = new AsyncLocalStorage<PatienceListener>();
+/** Calls under way. Without any the contexts are let go: following them makes every promise of the program dearer. */
+let listening = 0;
 const attemptsMade = new WeakMap<object, number>();
 
 /** Runs `work`; what is repeated within it is told to `listener`. */
-export function listenForRetries<T>(listener: PatienceListener, work: () => Promise<T>): Promise<T> {
-  return listeners.run(listener, work);
+export async function listenForRetries<T>(listener: PatienceListener, work: () => Promise<T>): Promise<T> {
+  listening += 1;
+  try {
+    return await listeners.run(listener, work);
+  } finally {
+    listening -= 1;
+    if (listening === 0) listeners.disable();
+  }
 }
 
 /** Tells that an attempt failed and another one follows. `attempt` is the number of the one that follows. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { mkdir, mkfile, type State, scratch } from "../../src/llb/mod.ts";
 import { engineRig } from "../rig/engine.ts";
-import { skipWithoutRegistry, skipWithoutSkopeo, startRegistry } from "../rig/registry.ts";
+import { skipWithoutRegistry, skipWithoutSkopeo, startProxy, startRegistry } from "../rig/registry.ts";
 
 const app: State = scratch().file(
   mkdir("/etc", 0o755).mkfile("/etc/app.conf", 0o640, "port=1\n").symlink("app.conf", "/etc/link"),
@@ -135,6 +135,32 @@ test(
     };
     assert.equal(seen.Digest, report.exports[0]?.response["containerimage.digest"]);
     assert.equal(report.exports[0]?.response["image.name"], name);
+  },
+);
+
+test(
+  "of an image whose tag is there already nothing but the tag is asked; a tag that moved is put back",
+  { skip: skipWithoutRegistry },
+  async () => {
+    await using rig = await engineRig();
+    await using registry = await startRegistry();
+    await using proxy = await startProxy(registry.host, () => undefined);
+    const push = async (state: State): Promise<readonly string[]> => {
+      const before = proxy.requests.length;
+      await rig.solve(state, [{ type: "image", attrs: { name: `${proxy.host}/app:1`, push: "true" } }]);
+      return proxy.requests.slice(before).filter(request => !request.endsWith(" /v2/"));
+    };
+    const tag = "/v2/app/manifests/1";
+    assert.equal((await push(app)).at(-1), `PUT ${tag}`);
+    assert.deepEqual(await push(app), [`HEAD ${tag}`]);
+    assert.equal((await push(scratch().file(mkfile("/other", 0o644, "x")))).at(-1), `PUT ${tag}`);
+    const again = await push(app);
+    assert.equal(again.at(-1), `PUT ${tag}`);
+    assert.deepEqual(
+      again.filter(request => request.startsWith("PUT")),
+      [`PUT ${tag}`],
+      "everything else is still there",
+    );
   },
 );
 
