@@ -13,6 +13,8 @@ export interface Libc {
   holderOfByte(fd: number, at: number): number | undefined;
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   umount(target: string, flags: number): void;
+  /** As `umount`, which takes some milliseconds, on another thread; false when it failed. */
+  umountAway(target: string, flags: number): Promise<boolean>;
   /** The value of an extended attribute, or undefined when the file has none of that name. Links are not followed. */
   getXattr(path: string, name: string): Buffer | undefined;
   setXattr(path: string, name: string, value: Uint8Array): void;
@@ -67,6 +69,7 @@ async function bind(): Promise<Libc> {
     fcntl: native.bind("int fcntl(int, int, _Inout_ uint8_t *)"),
     mount: native.bind("int mount(const char *, const char *, const char *, unsigned long, const char *)"),
     umount2: native.bind("int umount2(const char *, int)"),
+    umount2Away: native.bindAsync("int umount2(const char *, int)"),
     lgetxattr: native.bind("int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)"),
     lsetxattr: native.bind("int lsetxattr(const char *, const char *, const uint8_t *, size_t, int)"),
     lremovexattr: native.bind("int lremovexattr(const char *, const char *)"),
@@ -121,6 +124,9 @@ async function bind(): Promise<Libc> {
     },
     umount(target, flags) {
       succeed(raw.umount2(target, flags), "umount", target);
+    },
+    async umountAway(target, flags) {
+      return (await raw.umount2Away(target, flags)) === 0;
     },
     getXattr: (path, name) =>
       readSized((room, size): unknown => raw.lgetxattr(path, name, room, size), "lgetxattr", path),

@@ -15,18 +15,22 @@ import { BakeError } from "../diagnostic/error.ts";
 import { applyLayer } from "./apply.ts";
 import { Destination } from "./destination.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
+import type { ListedMatch } from "./contenthash.ts";
 import { BLOCK_BYTES, type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
 import type { Owner } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
+import { planRevision, type Revision } from "./revision.ts";
 import { relativeToRoot, under } from "./rootpath.ts";
 import { type ModeChange, parseModeChange } from "./modestring.ts";
 import { createSlicer, type Slicer } from "./slice.ts";
-import { expectVisible, matchSources } from "./sources.ts";
+import { expectVisible, matchSources, type SourceMatch } from "./sources.ts";
 import { loadCopySparse } from "./sparse.ts";
+import { isRacy, UNKNOWN_STATE } from "./stattable.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
+import { WalkList } from "./walklist.ts";
 import { notesOwners, setOwner } from "./owner.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
@@ -70,6 +74,8 @@ export interface CopyOptions {
   /** Sources count as owned by 0:0: for users' directories. */
   readonly resetOwner?: boolean;
   readonly sharing?: CopySharing | undefined;
+  /** What was seen at the source a moment ago, with the same filters: it is not walked again. Not with `attemptUnpack`. */
+  readonly listed?: readonly ListedMatch[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -77,37 +83,46 @@ export interface CopyOptions {
 const DIRECTORY_MODE = 0o755;
 /** So many copies of large files are begun before one must be done. */
 const MAX_PENDING = 16;
+const NO_VALUE = new Uint8Array(0);
+
+export interface CopyResult {
+  /** Allocated on disk for what was made, links left out; undefined when that is not known. */
+  readonly bytes: number | undefined;
+  /** Only what changed since the earlier copy of `sharing` was made, to be laid over that. */
+  readonly isRevision: boolean;
+}
 
 /**
- * Copies one source, or all that a wildcard matches, to a destination. Gives the bytes that were allocated on disk for
- * what was made, links left out; undefined when that is not known.
+ * Copies one source, or all that a wildcard matches, to a destination.
  * @throws BakeError "file-operation" naming the path: a missing source, a directory in the way of a file, …
  */
-export async function copyInto(options: CopyOptions): Promise<number | undefined> {
+export async function copyInto(options: CopyOptions): Promise<CopyResult> {
+  const { listed, sharing, allowWildcard } = options;
   const view = createTreeView(options.srcRoot, options.filter);
-  const matches = matchSources(view, options.src, {
-    wildcard: options.allowWildcard,
-    followSymlink: options.followSymlink,
-  });
+  const matches: readonly (SourceMatch & Partial<ListedMatch>)[] =
+    listed ??
+    matchSources(view, options.src, { wildcard: allowWildcard, followSymlink: options.followSymlink });
   if (matches.length === 0) {
-    if (options.allowWildcard && options.allowEmptyWildcard && /[*?[]/.test(options.src)) return 0;
+    if (allowWildcard && options.allowEmptyWildcard && /[*?[]/.test(options.src))
+      return { bytes: 0, isRevision: false };
     throw new BakeError("file-operation", `cannot copy "${options.src}": it does not exist`);
   }
-  expectVisible(view, options.requiredPaths);
+  if (listed === undefined) expectVisible(view, options.requiredPaths);
   const xattrs = await loadXattrs();
   const setTimes = await loadSetTimes();
   const destination = new Destination({ root: options.destRoot, below: options.destBelow }, xattrs, setTimes);
   if (!options.createDestPath) expectParent(destination, options.dest);
   const slicer = createSlicer(options.signal);
-  const files = new FileCopier(view.root, options.sharing, await loadCopySparse(), slicer);
+  const files = new FileCopier(view.root, sharing, await loadCopySparse(), slicer);
   const makeNode = await loadMakeNode();
   const copier = new Copier({ options, view, destination, files, slicer, xattrs, makeNode, setTimes });
   let isKnown = true;
+  let isRevision = false;
   for (const match of matches) {
     if (options.attemptUnpack === true && (await copier.unpack(match.named, match.found))) isKnown = false;
-    else await copier.copy(match.named, match.found);
+    else isRevision = await copier.copy(match, { mayRevise: matches.length === 1 });
   }
-  return isKnown ? copier.directoryBytes + files.bytes : undefined;
+  return { bytes: isKnown ? copier.directoryBytes + files.bytes : undefined, isRevision };
 }
 
 function expectParent(destination: Destination, dest: string): void {
@@ -127,8 +142,8 @@ interface OpenDirectory {
   readonly describe: "all" | "times" | "mode" | "nothing";
   /** Made by this copy: nothing is in it but what this copy put there. */
   readonly isNew: boolean;
-  /** Whether new files in it have the owner they are to have; undefined before the first was made. */
-  ownerFits: boolean | undefined;
+  /** Who owns new files in it; undefined before the first was made. */
+  givesOwner: Owner | undefined;
 }
 
 interface CopierParts {
@@ -155,8 +170,9 @@ class Copier {
   readonly #makeNode: MakeNode;
   readonly #setTimes: SetTimes;
   readonly #mode: ModeChange | undefined;
+  /** When entries were looked at, in milliseconds since the epoch; undefined for just now. */
+  #seenMs: number | undefined;
   readonly #isPrivileged = process.geteuid?.() === 0;
-  /** Where the first name of a file with several names went, by device and inode. */
   /** Where a file with several names was copied to first, and from where; by device and inode. */
   readonly #links = new Map<string, { readonly target: string; readonly source: string }>();
 
@@ -195,20 +211,35 @@ class Copier {
     }
   }
 
-  async copy(named: string, found: string): Promise<void> {
+  /** Gives whether only a revision of the earlier copy was made. */
+  async copy(
+    { named, found, entries }: SourceMatch & Partial<ListedMatch>,
+    { mayRevise }: { readonly mayRevise: boolean },
+  ): Promise<boolean> {
     const made: string[] = [];
     const target = this.#place(named, found, made);
+    const { sharing, timestampNs } = this.#options;
+    const seeksRevision = mayRevise && sharing?.earlier?.mayStay === true;
+    const list = entries ?? (seeksRevision ? await this.#list(found) : undefined);
+    const revision = seeksRevision && list !== undefined ? this.#plan(list, target, made) : undefined;
+    const walk =
+      list === undefined
+        ? walkTree(this.#view, { signal: this.#options.signal, start: found, rules: this.#rules })
+        : listedEntries(list, revision);
+    this.#seenMs = list?.startedMs;
+    if (revision === undefined)
+      for (const path of made)
+        sharing?.sources.set(relativeToRoot(this.#options.destRoot, path), UNKNOWN_STATE, NO_VALUE);
     const opened: OpenDirectory[] = [];
     /** Those that hold the present entry. */
     const stack: OpenDirectory[] = [];
     const pending = new Set<Promise<void>>();
     const failed: unknown[] = [];
     try {
-      for await (const entry of walkTree(this.#view, {
-        signal: this.#options.signal,
-        start: found,
-        rules: this.#rules,
-      })) {
+      // What is listed comes at once: to wait for each of very many entries would take longer than copying them.
+      for (let next = walk.next(); ; next = walk.next()) {
+        const { value: entry, done } = next instanceof Promise ? await next : next;
+        if (done === true) break;
         const paused = this.#slicer.pause();
         if (paused !== undefined) await paused;
         if (failed.length > 0) break;
@@ -222,6 +253,7 @@ class Copier {
           const parent = stack.at(-1);
           if (entry.kind === "directory") {
             const directory = this.#openDirectory(entry, place, parent);
+            this.#noteSource(entry, place);
             opened.push(directory);
             stack.push(directory);
             continue;
@@ -243,10 +275,53 @@ class Copier {
       await Promise.all(pending);
     }
     if (failed.length > 0) throw failed[0];
+    for (const path of revision?.gone ?? []) this.#hide(under(this.#options.destRoot, path));
     for (const last of opened.reverse()) this.#close(last);
-    const { timestampNs } = this.#options;
     if (timestampNs !== undefined)
       for (const path of made.toReversed()) this.#setTimes(path, timestampNs, timestampNs);
+    return revision !== undefined;
+  }
+
+  async #list(found: string): Promise<WalkList> {
+    const list = new WalkList(under(this.#view.root, found), Date.now());
+    for await (const entry of walkTree(this.#view, {
+      signal: this.#options.signal,
+      start: found,
+      rules: this.#rules,
+    }))
+      if (entry.kind !== "socket") list.add(entry);
+    return list;
+  }
+
+  #plan(list: WalkList, target: string, made: readonly string[]): Revision | undefined {
+    const { sharing, destRoot } = this.#options;
+    if (sharing?.earlier === undefined || list.length === 0 || list.entry(0).kind !== "directory")
+      return undefined;
+    const revision = planRevision({
+      list,
+      place: relativeToRoot(destRoot, target),
+      earlier: sharing.earlier.sources,
+      made: made.map(path => relativeToRoot(destRoot, path)),
+    });
+    // To hide what the earlier copy made would hide what shows in its place, too.
+    const isHidden = revision?.gone.some(path => this.#destination.showsBelow(under(destRoot, path)));
+    return isHidden === true ? undefined : revision;
+  }
+
+  /** Marks an entry of the trees below as gone (overlayfs.rst, "whiteouts"). */
+  #hide(target: string): void {
+    const failure = this.#makeNode(target, S_IFCHR, 0, 0);
+    if (failure !== undefined) throw Object.assign(new Error(`mknod failed: ${failure}`), { code: failure });
+  }
+
+  /** Notes what something at the destination was made from. */
+  #noteSource(entry: WalkEntry, target: string): void {
+    const sources = this.#options.sharing?.sources;
+    if (sources === undefined) return;
+    // How a directory that only holds something comes out is another matter than how one that was asked for does.
+    const isKnown = entry.matched && !isRacy(entry.stats, this.#seenMs ?? Date.now());
+    const path = relativeToRoot(this.#options.destRoot, target);
+    sources.set(path, isKnown ? entry.stats : UNKNOWN_STATE, NO_VALUE);
   }
 
   #failure(named: string, entry: WalkEntry, place: string, thrown: unknown): unknown {
@@ -292,12 +367,12 @@ class Copier {
     }
     if (existing === undefined) {
       mkdirSync(target, 0o700);
-      return { entry, target, describe: "all", isNew: true, ownerFits: undefined };
+      return { entry, target, describe: "all", isNew: true, givesOwner: undefined };
     }
     if (!existing.isDirectory())
       throw Object.assign(new Error("a file is in the way of the directory"), { code: "" });
     this.#destination.raise(target);
-    const open = { entry, target, isNew: false, ownerFits: undefined };
+    const open = { entry, target, isNew: false, givesOwner: undefined };
     // One that only holds what is copied: its mode alone, and not that of the place the copy goes to, as upstream.
     if (!entry.matched) return { ...open, describe: entry.path === "" ? "nothing" : "mode" };
     // The directory that receives the content of another keeps its owner and mode; those below it are overwritten.
@@ -338,7 +413,10 @@ class Copier {
       const first = this.#links.get(inode);
       // The same name once more is no other name: versions of a tree share files, so the count of links tells nothing.
       const isAnother = first !== undefined && first.source !== entry.absolute;
-      if (isAnother && linkOrNothing(first.target, target)) return undefined;
+      if (isAnother && linkOrNothing(first.target, target)) {
+        this.#noteSource(entry, target);
+        return undefined;
+      }
     }
     const done = (): undefined => {
       // Only now: before, there is nothing that another name could be linked to.
@@ -347,7 +425,8 @@ class Copier {
     switch (kind) {
       case "file": {
         if (this.#files.link(entry, path, target)) return done();
-        const later = this.#files.copy(entry, path, target, this.#modeOf(entry));
+        const mode = this.#modeOf(entry);
+        const later = this.#files.copy(entry, path, target, { mode, seenMs: this.#seenMs ?? Date.now() });
         if (later !== undefined) {
           return later.then(() => {
             this.#describe(entry, target, undefined);
@@ -359,7 +438,8 @@ class Copier {
       }
       case "symlink":
         symlinkSync(readlinkSync(entry.absolute), target);
-        break;
+        this.#describe(entry, target, parent);
+        return done();
       case "fifo":
       case "char":
       case "block": {
@@ -379,6 +459,7 @@ class Copier {
       }
     }
     this.#describe(entry, target, undefined);
+    this.#noteSource(entry, target);
     return done();
   }
 
@@ -414,21 +495,26 @@ class Copier {
 
   /**
    * Whether a new file has the owner it is to have. That depends on its directory (setgid, mount options), so of each
-   * directory the first file tells; only where all are to have the same owner.
+   * directory the first file tells.
    */
   #ownerFits(target: string, uid: number, gid: number, parent: OpenDirectory | undefined): boolean {
-    const { owner, resetOwner } = this.#options;
-    if (parent === undefined || (owner === undefined && resetOwner !== true)) return false;
-    if (parent.ownerFits === undefined) {
-      const made = lstatSync(target);
-      parent.ownerFits = made.uid === uid && made.gid === gid;
-    }
-    return parent.ownerFits;
+    if (parent === undefined) return false;
+    parent.givesOwner ??= lstatSync(target);
+    return parent.givesOwner.uid === uid && parent.givesOwner.gid === gid;
   }
 
   #applyTimes({ stats }: WalkEntry, target: string): void {
     const { timestampNs } = this.#options;
     this.#setTimes(target, timestampNs ?? stats.atimeNs, timestampNs ?? stats.mtimeNs);
+  }
+}
+
+/** All entries, or those a revision consists of; each counts as read. */
+function* listedEntries(list: WalkList, revision: Revision | undefined): Generator<WalkEntry, void, void> {
+  for (let at = 0; at < list.length; at++) {
+    if (revision !== undefined && revision.isWanted[at] !== 1) continue;
+    list.read.push(at);
+    yield list.entry(at);
   }
 }
 

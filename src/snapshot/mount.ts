@@ -34,6 +34,12 @@ export function unmount(libc: Libc, target: string): void {
   }
 }
 
+/** As `unmount`, without holding up everything else meanwhile. */
+export async function unmountAway(libc: Libc, target: string): Promise<void> {
+  // Why it failed is known on the thread that called: so it is tried again here.
+  if (!(await libc.umountAway(target, UMOUNT_NOFOLLOW))) unmount(libc, target);
+}
+
 const HINTS: Readonly<Record<string, string>> = {
   EPERM: "mounting needs root (CAP_SYS_ADMIN): run as root, or in a user namespace",
   EACCES: "mounting needs root (CAP_SYS_ADMIN): run as root, or in a user namespace",

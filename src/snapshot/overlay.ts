@@ -20,7 +20,7 @@ import { isInitialNamespace } from "../system/privilege.ts";
 import { compareTrees } from "./compare.ts";
 import { readLaid, writeLaid } from "./laid.ts";
 import { layChanges } from "./lay.ts";
-import { MS_RDONLY, mountOverlay, unmount } from "./mount.ts";
+import { MS_RDONLY, mountOverlay, unmountAway } from "./mount.ts";
 import {
   type ActiveSnapshot,
   laidName,
@@ -49,7 +49,7 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
     kind: "overlay",
     prepare: async parent => prepare(libc, store, owner, parent),
     view: async id => view(libc, store, owner, id),
-    chain: id => store.chain(id),
+    chain: id => store.steps(id),
     exists: id => store.isWhole(id, "overlay"),
     async lookup(name) {
       const id = snapshotIdOfName(name);
@@ -74,9 +74,45 @@ async function changes(
   const nothing = (): Promise<void> => Promise.resolve();
   const laid = await readLaid(root);
   if (laid) return { root, changes: laid.changes, layer: laid.layer ?? id, [Symbol.asyncDispose]: nothing };
+  if (meta.revision === true) return changesOfRevision(libc, store, owner, id, meta.parent);
   await using parent = meta.parent === undefined ? undefined : await view(libc, store, owner, meta.parent);
   const found = await compareTrees({ libc, upper: root, lower: parent?.root, form: "layer" });
   return { root, changes: found, layer: id, [Symbol.asyncDispose]: nothing };
+}
+
+/** Of the two upper directories as one, over what both versions were made upon. */
+async function changesOfRevision(
+  libc: Libc,
+  store: SnapshotStore,
+  owner: Owner,
+  id: SnapshotId,
+  before: SnapshotId | undefined,
+): Promise<SnapshotChanges> {
+  const meta = before === undefined ? undefined : await store.use(before);
+  if (before === undefined || meta === undefined) throw missing(before ?? id);
+  const layers = [store.files(before), store.files(id)];
+  const now = mountForReading(libc, owner, layers);
+  try {
+    await using parent = meta.parent === undefined ? undefined : await view(libc, store, owner, meta.parent);
+    const found = await compareTrees({ libc, upper: now.root, lower: parent?.root, form: "layer" });
+    return {
+      root: now.root,
+      changes: found,
+      layer: id,
+      origin: path => originOf(path, layers) ?? join(now.root, path),
+      [Symbol.asyncDispose]: () => now[Symbol.asyncDispose](),
+    };
+  } catch (thrown) {
+    await now[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
+
+/** Where a path that is seen through layers, oldest first, is: in the newest that has it. */
+function originOf(path: string, layers: readonly string[]): string | undefined {
+  return layers
+    .map(layer => join(layer, path))
+    .findLast(file => lstatSync(file, { throwIfNoEntry: false }) !== undefined);
 }
 
 async function difference(
@@ -97,16 +133,11 @@ async function difference(
     const now = await open(upper);
     try {
       const found = await compareTrees({ libc, upper: now.root, lower: before.root, form: "tree" });
-      const layers =
-        upper === undefined ? [] : (await store.chain(upper)).map(id => store.files(id)).reverse();
+      const layers = upper === undefined ? [] : (await store.chain(upper)).map(id => store.files(id));
       return {
         root: now.root,
         changes: found,
-        // The newest layer that has the path is the one it is seen of.
-        origin: path =>
-          layers
-            .map(layer => join(layer, path))
-            .find(file => lstatSync(file, { throwIfNoEntry: false }) !== undefined) ?? join(now.root, path),
+        origin: path => originOf(path, layers) ?? join(now.root, path),
         [Symbol.asyncDispose]: async () => {
           await now[Symbol.asyncDispose]();
           await rm(empty, { recursive: true, force: true });
@@ -186,8 +217,9 @@ async function prepare(
   let state: "parts" | "mounted" | "over" = "parts";
   let below: Promise<MountedTree> | undefined;
   const close = async (): Promise<void> => {
-    if (state === "mounted") unmount(libc, merged);
+    const isMounted = state === "mounted";
     state = "over";
+    if (isMounted) await unmountAway(libc, merged);
     await (await below)?.[Symbol.asyncDispose]();
   };
   return {
@@ -214,7 +246,9 @@ async function prepare(
     async commit(options = {}) {
       if (state === "over") throw new BakeError("internal", "BUG: commit of a snapshot that is over");
       await close();
-      const id = await store.commit(draft, { parent, kind: "overlay" }, options.name);
+      const { name, revisionOf } = options;
+      const place = revisionOf === undefined ? { parent } : { parent: revisionOf, revision: true as const };
+      const id = await store.commit(draft, { ...place, kind: "overlay" }, name);
       // What is left is empty: the work folder, the mount point, links to layers.
       rmSync(base, { recursive: true, force: true });
       return id;
@@ -232,13 +266,18 @@ async function view(libc: Libc, store: SnapshotStore, owner: Owner, id: Snapshot
   const only = layers.length === 1 ? layers[0] : undefined;
   // A first layer has nothing to hide, so its folder is the tree.
   if (only !== undefined) return { root: only, [Symbol.asyncDispose]: () => Promise.resolve() };
+  return mountForReading(libc, owner, layers);
+}
+
+/** Layers as one tree, oldest first, two at least. */
+function mountForReading(libc: Libc, owner: Owner, layers: readonly string[]): MountedTree {
   const base = owner.newPath("active");
   const root = join(base, "root");
   mkdirSync(root, { recursive: true });
   try {
     mountLayers(libc, base, layers, root, undefined);
   } catch (thrown) {
-    await rm(base, { recursive: true, force: true });
+    rmSync(base, { recursive: true, force: true });
     throw thrown;
   }
   let over = false;
@@ -247,7 +286,7 @@ async function view(libc: Libc, store: SnapshotStore, owner: Owner, id: Snapshot
     async [Symbol.asyncDispose]() {
       if (over) return;
       over = true;
-      unmount(libc, root);
+      await unmountAway(libc, root);
       await rm(base, { recursive: true, force: true });
     },
   };
