@@ -1,5 +1,6 @@
 // The process around the program. The only file that reads argv, environment variables, the working directory and
 // whether the standard streams are terminals; everything else is given what it needs.
+import { closeSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { isTerminal } from "../progress/renderer.ts";
@@ -23,8 +24,9 @@ export interface Environment {
 }
 
 /**
- * Set by this program for itself when it starts anew as root of a user namespace: the kind of namespace and the home
- * folder, separated by a colon. It is a note, not a grant: what may be done is asked of the kernel.
+ * Set by this program for itself when it starts anew as root of a user namespace: the kind of namespace, descriptors
+ * that were needed for it alone, and after a colon the home folder. It is a note, not a grant: what may be done is asked
+ * of the kernel.
  */
 export const ENTERED_VARIABLE = "LLBAKE_ENTERED";
 
@@ -32,7 +34,9 @@ export function readEnvironment(): Environment {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) if (value !== undefined) env[name] = value;
   const { stdout, stderr } = process;
-  const [, kind, homeBefore] = /^([a-z]+):(.*)$/s.exec(env[ENTERED_VARIABLE] ?? "") ?? [];
+  const [, kind, useless = "", homeBefore] =
+    /^([a-z]+)((?:,[0-9]+)*):(.*)$/s.exec(env[ENTERED_VARIABLE] ?? "") ?? [];
+  for (const fd of useless.split(",").slice(1)) closeIfOpen(Number(fd));
   // Nobody else is to see it: no bake file, no helper program.
   delete env[ENTERED_VARIABLE];
   delete process.env[ENTERED_VARIABLE];
@@ -51,6 +55,14 @@ export function readEnvironment(): Environment {
     machine: { os: process.platform, arch: process.arch, node: process.versions.node },
     entered: namespaceKinds.find(known => known === kind),
   };
+}
+
+function closeIfOpen(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // Nobody handed it on.
+  }
 }
 
 /** The state directory when none is asked for: LLBAKE_ROOT, else `llbake` in the user's state folder (XDG). */

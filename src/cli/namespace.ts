@@ -43,13 +43,13 @@ export function currentRung({ entered }: Environment): Rung {
 /** Starts this program anew as root of a user namespace. Does not return, unless it cannot be done after all. */
 export async function enterNamespace(way: NamespaceWay, { argv, home }: Environment): Promise<void> {
   const { replaceProcess } = await import("../system/namespace.ts");
-  process.env[ENTERED_VARIABLE] = `${way.kind}:${home}`;
   try {
-    await replaceProcess(
-      way,
-      [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
-      formOfRun(argv).descriptors,
-    );
+    await replaceProcess(way, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
+      keep: formOfRun(argv).descriptors,
+      announce: useless => {
+        process.env[ENTERED_VARIABLE] = `${[way.kind, ...useless].join(",")}:${home}`;
+      },
+    });
   } catch {
     // The program goes on as it is, and says what it cannot do.
     delete process.env[ENTERED_VARIABLE];

@@ -17,20 +17,27 @@ export type NamespaceWay =
 
 export const namespaceKinds: readonly NamespaceWay["kind"][] = ["ranges", "identity", "single"];
 
-// The descriptors of the handshake. A shell knows those of one digit only.
-const GO = 8;
-const READY = 9;
+/** The descriptors of the handshake. */
+interface Handshake {
+  readonly go: number;
+  readonly ready: number;
+}
 
-/** Runs in the new namespaces. Its ids are mapped from outside: it says that it is there, and waits. */
-const INSIDE = `echo >&${READY} && read -r go <&${GO} || { echo "bake: cannot map the ids of a user namespace" >&2; exit 1; }; exec ${GO}<&- ${READY}>&- "$@"`;
+/**
+ * Runs in the new namespaces. Its ids are mapped from outside: it says that it is there, and waits. A shell knows
+ * descriptors of one digit only, but those are Node's own, whose threads look at them up to the last moment: so the
+ * handshake keeps its numbers, and is opened by name.
+ */
+const inside = ({ go, ready }: Handshake): string =>
+  `echo >/proc/self/fd/${ready} && read -r go </proc/self/fd/${go} || { echo "bake: cannot map the ids of a user namespace" >&2; exit 1; }; exec "$@"`;
 
 const UNSHARE = ["--user", "--mount", "--propagation", "private"] as const;
 
 /** The command line that runs `program` in new namespaces. With a handshake, a helper has to map the ids. */
-function commandLine({ kind }: NamespaceWay, program: readonly string[]): readonly string[] {
-  return kind === "single"
+function commandLine(program: readonly string[], handshake: Handshake | undefined): readonly string[] {
+  return handshake === undefined
     ? ["unshare", "--map-root-user", ...UNSHARE, "--", ...program]
-    : ["unshare", ...UNSHARE, "--", "sh", "-c", INSIDE, "sh", ...program];
+    : ["unshare", ...UNSHARE, "--", "sh", "-c", inside(handshake), "sh", ...program];
 }
 
 /** The shell command that maps the ids of process `$1`, waiting for it on descriptor 3, answering it on 4. */
@@ -57,13 +64,13 @@ export async function tryNamespace(way: NamespaceWay, timeoutMs = TRIAL_MS): Pro
   // Mounting is what the namespaces are for.
   const program = ["sh", "-c", "mount -n -t tmpfs none /tmp"];
   const pipes = way.kind === "single" ? undefined : openPipes(native);
-  const [file = "", ...args] = commandLine(way, program);
+  // What is handed to a child is numbered from 3.
+  const [file = "", ...args] = commandLine(program, pipes && { go: 3, ready: 4 });
   // Unlike the timer of spawn itself it keeps nobody waiting when there is no such program.
   const signal = AbortSignal.timeout(timeoutMs);
-  const unused = Array.from({ length: GO - 3 }, () => "ignore" as const);
   try {
     const child = spawn(file, args, {
-      stdio: ["ignore", "ignore", "pipe", ...unused, ...(pipes ? [pipes.go.read, pipes.ready.write] : [])],
+      stdio: ["ignore", "ignore", "pipe", ...(pipes ? [pipes.go.read, pipes.ready.write] : [])],
       signal,
       killSignal: "SIGKILL",
     });
@@ -98,31 +105,35 @@ async function endOf(child: ChildProcess): Promise<string | undefined> {
 
 /**
  * Replaces this process by `program` in new namespaces; does not return. Everything that needs an orderly end has to be
- * over. Descriptors 0 to 2 and those of `keep` are handed on.
+ * over. Descriptors 0 to 2 and those of `keep` are handed on, and so are those that `announce` hears of, which are of no
+ * use to the program: it should close them.
  * @throws Error when it could not be done; the process is as it was then
  */
 export async function replaceProcess(
   way: NamespaceWay,
   program: readonly string[],
-  keep: readonly number[] = [],
+  {
+    keep = [],
+    announce,
+  }: { readonly keep?: readonly number[]; readonly announce?: (useless: readonly number[]) => void } = {},
 ): Promise<never> {
   const native = await loadNative();
   if (native === undefined) throw new Error("koffi does not load");
   const { spawnSync } = await import("node:child_process");
   const fcntl = native.bind("int fcntl(int, int, long)");
-  const dup2 = native.bind("int dup2(int, int)");
   const execvp = native.bind("int execvp(const char *, const char **)");
-  const line = commandLine(way, program);
-  if (way.kind !== "single") {
-    const pipes = openPipes(native);
+  const pipes = way.kind === "single" ? undefined : openPipes(native);
+  const handshake = pipes && { go: pipes.go.read, ready: pipes.ready.write };
+  const line = commandLine(program, handshake);
+  if (way.kind !== "single" && pipes !== undefined) {
     // In the background of a shell that ends at once, so that nobody has to wait for it.
     spawnSync("sh", ["-c", `(${helperScript(way)}) &`, "sh", String(process.pid)], {
       stdio: ["ignore", "ignore", "inherit", pipes.ready.read, pipes.go.write],
     });
-    // Numbers that Node may use itself; but nothing of it runs any more before the exec.
-    dup2(pipes.go.read, GO);
-    dup2(pipes.ready.write, READY);
   }
+  const useless = handshake ? [handshake.go, handshake.ready] : [];
+  announce?.(useless);
+  for (const fd of useless) fcntl(fd, F_SETFD, 0);
   for (const fd of [0, 1, 2, ...keep]) {
     fcntl(fd, F_SETFD, 0);
     // Node waits for pipes in its own way; the shells between expect the usual one.
@@ -130,6 +141,7 @@ export async function replaceProcess(
     if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
   }
   execvp(line[0] ?? "", [...line, null]);
+  pipes?.close();
   throw new Error(`cannot run "${line[0] ?? ""}": ${native.lastError().code}`);
 }
 
