@@ -6,13 +6,13 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   statSync,
-  writeFileSync,
 } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,11 +35,12 @@ export interface Owner extends AsyncDisposable {
   /** `<pid>-<start time in ticks>-<random>`, also the folder's name. */
   readonly name: string;
   readonly path: string;
-  /** Folder for files in the making; on the file system of the state directory, so rename works. */
-  readonly temp: string;
   /** What this owner writes is charged here; nothing is limited when it was opened without a `room`. */
   readonly ledger: Ledger;
-  /** A path below `folder` of the owner that nothing uses; the parent exists, the path itself does not. */
+  /**
+   * A path below `folder` of the owner that nothing uses; the parent exists, the path itself does not. It is on the
+   * file system of the state directory, so rename works.
+   */
   newPath(folder: OwnerFolder): string;
   /** Keeps a blob, snapshot or cache mount from being pruned while this process lives. Call before checking that it exists. */
   lease(kind: LeaseKind, id: string): void;
@@ -60,8 +61,6 @@ export interface Owner extends AsyncDisposable {
 }
 
 export type OwnerFolder = "temp" | "active" | "bundles" | "networks" | "trash";
-
-const FOLDERS: readonly OwnerFolder[] = ["temp", "active", "bundles", "networks", "trash"];
 
 /**
  * Enters the state directory and sweeps what dead owners left. With `room` what it writes is charged and limited.
@@ -94,7 +93,6 @@ async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
   let fd: number | undefined;
   try {
     ({ fd: guard, path: draft } = openGuarded(libc, draft));
-    for (const folder of FOLDERS) mkdirSync(join(draft, folder));
     fd = openSync(join(draft, "alive"), "wx", 0o600);
     invariant(libc.flock(fd, "exclusive"), "BUG: a new file is locked");
     renameSync(draft, join(root.owners, name));
@@ -137,6 +135,9 @@ function openGuarded(libc: Libc, name: string): { readonly fd: number; readonly 
 
 function createOwner(root: StateRoot, name: string, fd: number, room: Room | undefined): Owner {
   const path = join(root.owners, name);
+  // Both are made when first needed: a build that finds everything made hardly writes.
+  const folders = new Set<OwnerFolder>();
+  let leases: number | undefined;
   const leased = new Set<string>();
   const releases: (() => Promise<void>)[] = [];
   const forgetters: (() => void)[] = [];
@@ -147,19 +148,24 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
     name,
     path,
     ledger,
-    temp: join(path, "temp"),
-    newPath: folder => join(path, folder, (counter++).toString(36)),
+    newPath(folder) {
+      if (!folders.has(folder)) mkdirSync(join(path, folder), { recursive: true });
+      folders.add(folder);
+      return join(path, folder, (counter++).toString(36));
+    },
     lease(kind, id) {
       const line = `${kind} ${id}\n`;
       if (leased.has(line)) return;
-      appendFileSync(join(path, "leases"), line);
+      leases ??= openSync(join(path, "leases"), "a");
+      appendFileSync(leases, line);
       leased.add(line);
     },
     noteOutside: outside => appendFileSync(join(path, OUTSIDE), `${JSON.stringify(outside)}\n`),
     releaseLeases() {
       // What is mounted is made of what was leased.
-      if (leased.size === 0 || readdirSync(join(path, "active")).length > 0) return;
-      writeFileSync(join(path, "leases"), "");
+      const isMaking = folders.has("active") && readdirSync(join(path, "active")).length > 0;
+      if (leases === undefined || leased.size === 0 || isMaking) return;
+      ftruncateSync(leases);
       leased.clear();
       for (const forget of forgetters) forget();
     },
@@ -172,6 +178,7 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
     async [Symbol.asyncDispose]() {
       if (disposed) return;
       disposed = true;
+      if (leases !== undefined) closeSync(leases);
       const failures: unknown[] = [];
       for (const release of releases.reverse())
         await release().catch((thrown: unknown) => failures.push(thrown));

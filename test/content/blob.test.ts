@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { openBlobStore } from "../../src/content/blob.ts";
 import { BakeError } from "../../src/diagnostic/error.ts";
 import { digestOf, parseDigest } from "../../src/oci/digest.ts";
-import { openStateDir } from "../rig/statedir.ts";
+import { inTheMaking, openStateDir } from "../rig/statedir.ts";
 
 const hasCode = (code: string) => (thrown: unknown) => thrown instanceof BakeError && thrown.code === code;
 
@@ -28,7 +28,7 @@ test("what is written is read back under its digest", async t => {
   const streamed: Buffer[] = [];
   for await (const piece of store.stream(written.digest)) streamed.push(piece);
   assert.equal(Buffer.concat(streamed).toString(), "hello");
-  assert.deepEqual(readdirSync(owner.temp), []);
+  assert.deepEqual(inTheMaking(owner, "temp"), []);
 });
 
 test("any bytes in any pieces come back the same", async t => {
@@ -56,7 +56,7 @@ test("bytes that do not match the expected digest or size are refused and leave 
   await assert.rejects(store.write(pieces("hello"), { sizeBytes: 4 }), hasCode("content-corrupt"));
   assert.equal(await store.has(expected), false);
   assert.equal(await store.has(digestOf("hello")), false);
-  assert.deepEqual(readdirSync(owner.temp), []);
+  assert.deepEqual(inTheMaking(owner, "temp"), []);
 });
 
 test("a failing or aborted source leaves nothing", async t => {
@@ -74,7 +74,7 @@ test("a failing or aborted source leaves nothing", async t => {
     yield Buffer.from("b");
   })();
   await assert.rejects(store.write(aborting, { signal: controller.signal }), { name: "AbortError" });
-  assert.deepEqual(readdirSync(owner.temp), []);
+  assert.deepEqual(inTheMaking(owner, "temp"), []);
   assert.deepEqual(readdirSync(`${root.blobs}/sha256`), []);
 });
 
@@ -112,7 +112,7 @@ test("writers that are dropped leave nothing, and equal blobs written at once ar
     await using writer = await store.writer();
     await writer.write(Buffer.from("half"));
   }
-  assert.deepEqual(readdirSync(owner.temp), []);
+  assert.deepEqual(inTheMaking(owner, "temp"), []);
   const all = await Promise.all(Array.from({ length: 10 }, () => store.write(pieces("same"))));
   assert.equal(new Set(all.map(blob => blob.digest)).size, 1);
   assert.equal(readdirSync(`${root.blobs}/sha256`).length, 1);

@@ -26,7 +26,7 @@ test("a living owner is left alone; its leases count until it leaves", async t =
     await using other = await openOwner(root);
     other.lease("snapshot", "s1");
     other.lease("snapshot", "s1");
-    writeFileSync(join(other.temp, "x"), "");
+    writeFileSync(other.newPath("temp"), "");
     assert.deepEqual(await sweepDeadOwners(root), []);
     assert.deepEqual([...(await readLeases(root)).snapshot], ["s1"]);
   }

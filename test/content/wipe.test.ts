@@ -31,7 +31,7 @@ test("who opened the directory before it was taken down enters all the same", as
   const root = await openStateRoot(join(temporaryFolder(t), "state"));
   await wipeStateRoot(root);
   await using owner = await openOwner(root);
-  assert.ok(existsSync(owner.temp) && existsSync(join(root.path, "version")) && existsSync(root.journals));
+  assert.ok(existsSync(owner.path) && existsSync(join(root.path, "version")) && existsSync(root.journals));
 });
 
 test("opening, entering and taking down at once never fails", async t => {
@@ -41,7 +41,7 @@ test("opening, entering and taking down at once never fails", async t => {
       const root = await openStateRoot(path);
       await using owner = await openOwner(root);
       owner.lease("blob", "x");
-      assert.ok(existsSync(owner.temp));
+      assert.ok(existsSync(owner.path));
     }
   };
   const wipe = async (): Promise<void> => {

@@ -2,8 +2,10 @@
 import { execFileSync } from "node:child_process";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -12,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { openOwner, type Owner } from "../../src/content/lease.ts";
+import { openOwner, type Owner, type OwnerFolder } from "../../src/content/lease.ts";
 import { openStateRoot, type StateRoot } from "../../src/content/root.ts";
 
 /** A temporary folder, removed after the test. */
@@ -36,6 +38,12 @@ export async function openStateDir(t: TestContext): Promise<StateDir> {
     rmSync(path, { recursive: true, force: true });
   });
   return { root, owner };
+}
+
+/** What an owner has in the making in one of its folders. */
+export function inTheMaking(owner: Owner, folder: OwnerFolder): readonly string[] {
+  const path = join(owner.path, folder);
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 /** Mount points below a path, as the kernel says. */

@@ -21,7 +21,7 @@ import { loadLibc } from "../../src/content/libc.ts";
 import { openSnapshots, type Snapshots } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
 import { formatMeta } from "../../src/snapshot/snapshotstore.ts";
-import { mountsBelow, openStateDir, type StateDir } from "../rig/statedir.ts";
+import { inTheMaking, mountsBelow, openStateDir, type StateDir } from "../rig/statedir.ts";
 
 export function snapshotterContract(kind: Snapshotter["kind"], skip: string | false): void {
   const contract = (name: string, body: (snapshots: Snapshots, state: StateDir) => Promise<void>): void => {
@@ -29,7 +29,7 @@ export function snapshotterContract(kind: Snapshotter["kind"], skip: string | fa
       const state = await openStateDir(t);
       await body(await openSnapshots(state.root, state.owner, { kind }), state);
       assert.deepEqual(mountsBelow(state.root.path), [], "no mounts are left");
-      assert.deepEqual(readdirSync(join(state.owner.path, "active")), [], "no drafts are left");
+      assert.deepEqual(inTheMaking(state.owner, "active"), [], "no drafts are left");
     });
   };
 

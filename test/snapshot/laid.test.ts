@@ -9,7 +9,7 @@ import { applyLayer } from "../../src/layer/apply.ts";
 import { packLayer } from "../../src/layer/pack.ts";
 import { openSnapshots } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
-import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
+import { containerProblem, inTheMaking, mountsBelow, openStateDir } from "../rig/statedir.ts";
 import { describeTree, isRoot, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
 
@@ -71,6 +71,6 @@ for (const kind of ["overlay", "native"] as const) {
       { numRuns: RUNS },
     );
     assert.deepEqual(mountsBelow(state.root.path), []);
-    assert.deepEqual(readdirSync(join(state.owner.path, "active")), []);
+    assert.deepEqual(inTheMaking(state.owner, "active"), []);
   });
 }
