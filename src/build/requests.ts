@@ -25,6 +25,8 @@ export interface BuildFacts {
   readonly stdoutIsTerminal: boolean;
   /** What the user grants to all targets. */
   readonly allow?: readonly string[];
+  /** The cgroup below which the steps of all targets have theirs. */
+  readonly cgroupParent?: string | undefined;
 }
 
 export interface BuildPlan {
@@ -64,7 +66,11 @@ export function requestsFromTargets(targets: readonly BuildTarget[], facts: Buil
       tag: "frontend",
       frontend: "dockerfile.v0",
       request: {
-        options: { ...frontendOptions(target, facts.platform), ...lent.options },
+        options: {
+          ...frontendOptions(target, facts.platform),
+          ...(facts.cgroupParent && { "cgroup-parent": facts.cgroupParent }),
+          ...lent.options,
+        },
         sessionId: lent.sessionId,
         buildPlatform: facts.platform,
       },

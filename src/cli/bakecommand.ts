@@ -81,6 +81,7 @@ export const defineBake: DefineCommand = (command, context, done) => {
     ).argParser(parseCount),
     value("--memory <size>", "memory for all steps together, as 4GB; a step beyond it is killed"),
     value("--cpus <n>", "processors for all steps together, as 1.5").argParser(parseCpus),
+    value("--cgroup-parent <cgroup>", "the cgroup below which steps have theirs, as /builds"),
     value("--step-timeout <time>", "stop a step that takes longer, as 90s, 10m or 1h30m"),
     onOff("--keep-going", "build the other targets to their end when one fails"),
     value("--on-error <what>", "when a command fails: shell opens one in its container, as it left it"),

@@ -30,7 +30,7 @@ export async function runBuild(
   const mode = progressMode(flags, environment);
   const definition = await loadDefinition(names, flags, { environment, signal });
   await allowDefinition(definition, { environment, flags, mode, signal });
-  const plan = planFromDefinition(definition, environment, flags.allow);
+  const plan = planFromDefinition(definition, environment, flags);
   const root = rootPath(flags, environment);
   return await withRights(
     { environment, rootPath: root, canTry: canBuildTwice(plan, flags), signal },
@@ -88,13 +88,14 @@ export function progressMode(
 export function planFromDefinition(
   { targets }: Definition,
   environment: Environment,
-  allow: readonly string[] = [],
+  { allow = [], cgroupParent }: Pick<Partial<BakeFlags>, "allow" | "cgroupParent"> = {},
 ): BuildPlan {
   return requestsFromTargets(targets, {
     cwd: environment.cwd,
     platform: hostPlatform(environment),
     stdoutIsTerminal: isTerminal(environment.stdout),
     allow,
+    cgroupParent,
   });
 }
 

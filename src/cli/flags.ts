@@ -33,6 +33,7 @@ export interface BakeFlags {
   readonly keepGoing?: boolean;
   readonly memory?: string;
   readonly cpus?: number;
+  readonly cgroupParent?: string;
   readonly stepTimeout?: string;
   readonly onError?: string;
   readonly cacheMaxSize?: string;

@@ -52,7 +52,7 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
       await takeRightsToRead(environment, root);
       const definition = await loadDefinition(names, all, { environment, signal });
       await allowDefinition(definition, { environment, flags: all, mode: "quiet", signal });
-      const { requests, ...plan } = planFromDefinition(definition, environment, flags.allow);
+      const { requests, ...plan } = planFromDefinition(definition, environment, flags);
       const session = sessionFromPlan(
         { requests, ...plan },
         { credentials: createCredentials(environment), env: environment.env },

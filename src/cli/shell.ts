@@ -74,7 +74,7 @@ async function runShell(
   await takeRights(environment, rootPath(flags, environment));
   const definition = await loadDefinition([target], all, { environment, signal });
   await allowDefinition(definition, { environment, flags: all, mode, signal });
-  const plan = planFromDefinition(definition, environment, flags.allow);
+  const plan = planFromDefinition(definition, environment, flags);
   const names = definition.targets.map(({ name }) => name);
   const [name] = names;
   if (name === undefined || names.length > 1)

@@ -42,7 +42,7 @@ export async function runWatch(
         if (run.changed.length > 0) say(`\n${changeLine(run.changed, cwd)}\n`);
         const definition = await loadDefinition(names, flags, { environment, signal: run.signal });
         await allowDefinition(definition, { environment, flags, mode, signal: run.signal });
-        const plan = planFromDefinition(definition, environment, flags.allow);
+        const plan = planFromDefinition(definition, environment, flags);
         await run.watching(
           await inputsFromPlan(
             plan,

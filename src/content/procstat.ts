@@ -1,6 +1,13 @@
 // Start times of processes: with the pid they name a process for good, since pids are used again.
+import { readFile } from "node:fs/promises";
 
 /** Field 22 of /proc/PID/stat in clock ticks (proc_pid_stat(5)); field 2 may hold blanks and parentheses. */
 export function startTime(stat: string): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "0";
+}
+
+/** When a process started, as `startTime` says; undefined when there is no such process, or only its zombie. */
+export async function processStart(pid: number): Promise<string | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  return text === undefined || /\) [ZX] /.test(text) ? undefined : startTime(text);
 }

@@ -1,18 +1,14 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
-import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync, type Dirent } from "node:fs";
-import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { startTime } from "./procstat.ts";
+import { removeOwnerCgroups, sweepOrphanCgroups } from "./cgroups.ts";
 import { loadLibc } from "./libc.ts";
 import { removeFreeLocks } from "./lock.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
+import { processStart } from "./procstat.ts";
 import { isCode, type StateRoot } from "./root.ts";
-
-/** The cgroup below which an owner's containers have theirs: at the top, so that no parent is shared or left over. */
-export function ownerCgroup(name: string): string {
-  return `llbake-${name}`;
-}
 
 /** Among an owner's files: paths of what it was making outside the state directory, a JSON string a line. */
 export const OUTSIDE = "outside";
@@ -25,8 +21,6 @@ export const OWNER_VARIABLE = "LLBAKE_OWNER";
 const KILL_WAIT_MS = 5_000;
 /** On a machine with too much to do, starting a program may be interrupted for long. With 1 ms between them. */
 const EXEC_ATTEMPTS = 300;
-/** With 10 ms between them. */
-const BUSY_ATTEMPTS = 50;
 
 /** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
 export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[]> {
@@ -52,13 +46,13 @@ async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
   let isGone = true;
   const swept = await ifUnlocked(join(path, "alive"), async () => {
     await killProcesses(path);
-    await removeCgroups(ownerCgroup(name));
+    await removeOwnerCgroups(path);
     if (mountsUnder(path).length > 0) await unmountUnder(path);
     await removeOutside(path);
     try {
       await removeOwnerFolder(path);
       // A runtime that lost its bundle in the moment it began has given up by now, but may have made some.
-      await removeCgroups(ownerCgroup(name));
+      await removeOwnerCgroups(path);
     } catch (thrown) {
       // Files of steps may belong to others; a process that may remove them follows.
       if (!isCode(thrown, "EACCES") && !isCode(thrown, "EPERM")) throw thrown;
@@ -221,56 +215,5 @@ function kill(pid: number): boolean {
     if (isCode(thrown, "EPERM")) return false;
     if (!isCode(thrown, "ESRCH")) throw thrown;
     return true;
-  }
-}
-
-/** Undefined when there is no such process, or only its zombie. */
-async function processStart(pid: number): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  return text === undefined || /\) [ZX] /.test(text) ? undefined : startTime(text);
-}
-
-/** Removes a cgroup and those below it in every mounted hierarchy; their processes are dead by now. */
-export async function removeCgroups(name: string): Promise<void> {
-  for (const point of await cgroupPoints()) await removeCgroup(join(point, name));
-}
-
-/**
- * Removes the cgroups of dead owners whose state directory is gone, so that no sweep of it will come. Only empty ones
- * can be removed, so a living container is safe even where its processes cannot be seen from here.
- */
-export async function sweepOrphanCgroups(): Promise<void> {
-  for (const point of await cgroupPoints()) {
-    for (const entry of await readdir(point).catch(() => [])) {
-      const [, pid, started] = /^llbake-([0-9]+)-([0-9]+)-[0-9a-f]+$/.exec(entry) ?? [];
-      if (pid === undefined || (await processStart(Number(pid))) === started) continue;
-      await removeCgroup(join(point, entry), 1);
-    }
-  }
-}
-
-async function cgroupPoints(): Promise<readonly string[]> {
-  return (await readFile("/proc/self/mountinfo", "utf8"))
-    .split("\n")
-    .filter(line => / - cgroup2? /.test(line))
-    .flatMap(line => line.split(" ")[4] ?? []);
-}
-
-/** A cgroup goes away with rmdir only, children first; it stays busy for a moment after its last process ended. */
-async function removeCgroup(path: string, attempts = BUSY_ATTEMPTS): Promise<void> {
-  let entries: readonly Dirent[];
-  try {
-    entries = await readdir(path, { withFileTypes: true });
-  } catch {
-    return;
-  }
-  for (const entry of entries) if (entry.isDirectory()) await removeCgroup(join(path, entry.name), attempts);
-  for (let attempt = 0; attempt < attempts; attempt++) {
-    try {
-      return await rmdir(path);
-    } catch (thrown) {
-      if (!isCode(thrown, "EBUSY")) return;
-      await delay(10);
-    }
   }
 }

@@ -14,7 +14,7 @@ export interface RunLimits {
 const PERIOD_US = 100_000;
 
 /**
- * Makes the cgroup `name` with the limits.
+ * Makes the cgroup `name`, a path from the top, with the limits.
  * @throws BakeError "not-supported" where this user or machine has no such controller
  */
 export function limitCgroup(name: string, { memoryBytes, cpus }: RunLimits): void {
@@ -52,8 +52,12 @@ function limit(
   try {
     const mount = findController(controller);
     const folder = join(mount.path, name);
-    if (mount.version === 2) enable(mount.path, controller);
-    mkdirSync(folder, { recursive: true });
+    const steps = name.split("/").filter(Boolean);
+    for (const [index, step] of steps.entries()) {
+      const outer = join(mount.path, ...steps.slice(0, index));
+      if (mount.version === 2) enable(outer, controller);
+      mkdirSync(join(outer, step), { recursive: true });
+    }
     for (const [file, value, optional] of mount.version === 1 ? settings.v1 : settings.v2) {
       if (optional && !existsSync(join(folder, file))) continue;
       writeFileSync(join(folder, file), value);

@@ -15,7 +15,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { loadLibc } from "../content/libc.ts";
-import { ownerCgroup, removeCgroups, sweepOrphanCgroups } from "../content/sweep.ts";
+import {
+  noteCgroupParent,
+  ownerCgroup,
+  removeCgroups,
+  removeOwnerCgroups,
+  sweepOrphanCgroups,
+} from "../content/cgroups.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
@@ -79,7 +85,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   });
   if (runtime.hasCgroups) {
     await sweepOrphanCgroups();
-    owner.onDispose(() => removeCgroups(ownerCgroup(owner.name)));
+    owner.onDispose(() => removeOwnerCgroups(owner.path));
   }
   const limits = options.limits ?? {};
   if (limits.memoryBytes !== undefined || limits.cpus !== undefined) {
@@ -99,6 +105,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     tools: toolsIn(options.searchPath ?? ""),
     rungs: options.networkRungs,
   });
+  const parentOf = createCgroupParents(runtime, owner, limits);
   return {
     runtime: runtime.label,
     async emulation(platform, command, rootSpec) {
@@ -115,7 +122,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
       }
     },
     run: (command, rootSpec, runOptions) =>
-      run({ runtime, owner, networks, limits, withFilter, launch }, command, rootSpec, runOptions),
+      run({ runtime, owner, networks, limits, withFilter, launch, parentOf }, command, rootSpec, runOptions),
   };
 }
 
@@ -147,6 +154,7 @@ interface Machine {
   readonly limits: RunLimits;
   readonly withFilter: WithFilter;
   readonly launch: Launch;
+  readonly parentOf: CgroupParentOf;
 }
 
 function cannotLimit({ label }: Runtime, what: string): BakeError {
@@ -156,7 +164,7 @@ function cannotLimit({ label }: Runtime, what: string): BakeError {
 }
 
 async function run(
-  { runtime, owner, networks, limits, withFilter, launch }: Machine,
+  { runtime, owner, networks, limits, withFilter, launch, parentOf }: Machine,
   asked: ProcessSpec,
   askedRoot: RootSpec,
   options: RunOptions,
@@ -168,7 +176,7 @@ async function run(
   const network = await networks.take(command.network, options);
   const bundle = owner.newPath("bundles");
   const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
-  const cgroup = join(parentCgroup(command.cgroupParent), ownerCgroup(owner.name), id);
+  const cgroup = join(parentOf(command.cgroupParent, options), ownerCgroup(owner.name), id);
   const stubs = findMountStubs(root.path, mountDestinations(root, command.edits));
   const killedBefore = oomKills();
   try {
@@ -216,7 +224,6 @@ async function run(
     return { exitCode: end.exitCode, ...(isOurs && { outOfMemory: { limitBytes } }) };
   } finally {
     await cleanUp(runtime, owner, id, cgroup);
-    if (command.cgroupParent !== undefined && runtime.hasCgroups) await removeCgroups(dirname(cgroup));
     stubs.remove();
     rmSync(bundle, { recursive: true, force: true });
     // Privileged commands can set up the network as they like.
@@ -224,13 +231,33 @@ async function run(
   }
 }
 
-/** A cgroup below the top, of the target's choosing. */
-function parentCgroup(parent = ""): string {
-  if (parent.includes(":") || parent.split("/").includes(".."))
-    throw new BakeError("not-supported", `the cgroup parent "${parent}" is not a path of a cgroup`, {
-      hint: "give a path such as /builds; slices of systemd are not supported",
-    });
-  return parent;
+type CgroupParentOf = (parent: string | undefined, options: RunOptions) => string;
+
+/**
+ * Below which cgroup that of a step goes: of its own choosing, in which the limits of all steps hold too. Where the
+ * runtime makes no cgroups that is told, once.
+ */
+function createCgroupParents(runtime: Runtime, owner: Owner, limits: RunLimits): CgroupParentOf {
+  const noted = new Set<string>();
+  return (parent, { onNote }) => {
+    if (parent === undefined) return "";
+    if (parent.includes(":") || parent.split("/").includes(".."))
+      throw new BakeError("not-supported", `the cgroup parent "${parent}" is not a path of a cgroup`, {
+        hint: "give a path such as /builds; slices of systemd are not supported",
+      });
+    if (noted.has(parent)) return parent;
+    noted.add(parent);
+    if (runtime.hasCgroups) {
+      noteCgroupParent(owner.path, parent);
+      limitCgroup(join(parent, ownerCgroup(owner.name)), limits);
+    } else {
+      onNote?.({
+        message: `steps are not below the cgroup "${parent}": ${runtime.label} makes no cgroups on this machine or for this user`,
+        hint: "run bake as root, or leave out the cgroup parent",
+      });
+    }
+    return parent;
+  };
 }
 
 interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsPath" | "showsCgroup"> {

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { rememberFact } from "../content/facts.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
-import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
+import { ownerCgroup, removeCgroups } from "../content/cgroups.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { isInitialNamespace, isPrivileged, readIdMap } from "../system/privilege.ts";
 import { COVERED } from "./cover.ts";

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { rememberFact } from "../content/facts.ts";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
-import { ownerCgroup, removeCgroups } from "../content/sweep.ts";
+import { ownerCgroup, removeCgroups } from "../content/cgroups.ts";
 import type { Runtime } from "./runtime.ts";
 import { probeConfig } from "./probeconfig.ts";
 import type { RuntimeConfig } from "./spec.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { removeCgroups } from "../../src/content/sweep.ts";
+import { removeCgroups } from "../../src/content/cgroups.ts";
 import { limitCgroup } from "../../src/executor/cgroup.ts";
 import { containerProblem } from "../rig/statedir.ts";
 

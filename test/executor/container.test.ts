@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -49,6 +50,8 @@ interface Bench {
   readonly folder: string;
   readonly state: string;
   readonly run: (script: string | readonly string[], step?: Step) => Promise<StepEnd>;
+  /** Ends what runs the steps. */
+  readonly close: () => Promise<void>;
 }
 
 /** Seconds that no other process sleeps for. */
@@ -79,8 +82,9 @@ for (const runtime of ["crun", "runc"]) {
         folder,
         state: root.path,
         run: (script, step) => runStep(executor, rootfs, script, step),
+        close: async () => await owner[Symbol.asyncDispose](),
       });
-      assert.deepEqual(readdirSync(join(owner.path, "bundles")), []);
+      if (existsSync(owner.path)) assert.deepEqual(readdirSync(join(owner.path, "bundles")), []);
       assert.deepEqual(containersOf(owner.name), []);
       await owner[Symbol.asyncDispose]();
       assert.deepEqual(mountsBelow(root.path), []);
@@ -212,6 +216,39 @@ for (const runtime of ["crun", "runc"]) {
     assert.match((await run("mknod /null c 1 3 && echo made")).out, /made/);
     const insecure = await run("mount -t tmpfs x /tmp && echo mounted", { insecure: true });
     assert.deepEqual(insecure, { exitCode: 0, out: "mounted\n", err: "" });
+  });
+
+  inContainer("a step goes below the cgroup it names, which is left as it was found", async bench => {
+    const { run, folder } = bench;
+    const parent = `llbaketest-${process.pid}-${runtime}`;
+    const found = join(`/sys/fs/cgroup/${existsSync("/sys/fs/cgroup/pids") ? "pids" : ""}`, parent);
+    mkdirSync(found);
+    try {
+      for (const name of [parent, `/${parent}-new/inner/`]) {
+        execFileSync("mkfifo", [join(folder, "go")]);
+        let seen = "";
+        const { out } = await run(["/bin/sh", "-c", "cat /proc/self/cgroup; cat /shared/go; true", parent], {
+          cgroupParent: name,
+          mounts: [{ type: "bind", source: folder, dest: "/shared", readonly: true }],
+          onOutput: text => {
+            if (seen !== "" || !text.includes(":/")) return;
+            seen = cgroupOf(parent);
+            writeFileSync(join(folder, "go"), "end");
+          },
+        });
+        const path = join("/", name, "llbake-[0-9a-f-]+");
+        assert.match(seen, new RegExp(`:${path}/`), "seen from the machine");
+        assert.doesNotMatch(out, new RegExp(parent), "its own is the top");
+        rmSync(join(folder, "go"));
+      }
+      await assert.rejects(run("true", { cgroupParent: "../other" }), { code: "not-supported" });
+    } finally {
+      await bench.close();
+      const left = readdirSync(found, { withFileTypes: true }).filter(entry => entry.isDirectory());
+      assert.deepEqual(left, []);
+      rmdirSync(found);
+    }
+    assert.deepEqual([...cgroupsNamed(parent), ...cgroupsNamed(`${parent}-new`)], []);
   });
 
   inContainer("a background process ends with the step", async ({ run }) => {
@@ -374,7 +411,26 @@ function commandLines(): readonly string[] {
 }
 
 function cgroupsOf(owner: string): readonly string[] {
+  return cgroupsNamed(`llbake-${owner}`);
+}
+
+function cgroupsNamed(name: string): readonly string[] {
   return ["", ...readdirSync("/sys/fs/cgroup")]
-    .map(name => join("/sys/fs/cgroup", name, `llbake-${owner}`))
+    .map(hierarchy => join("/sys/fs/cgroup", hierarchy, name))
     .filter(path => existsSync(path));
+}
+
+/** The cgroups of the process that has an argument, as the machine sees them. */
+function cgroupOf(argument: string): string {
+  const pid = readdirSync("/proc").find(entry => {
+    try {
+      return (
+        /^[0-9]+$/.test(entry) &&
+        readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(argument)
+      );
+    } catch {
+      return false;
+    }
+  });
+  return pid === undefined ? "" : readFileSync(`/proc/${pid}/cgroup`, "utf8");
 }
