@@ -1,14 +1,15 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
 import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
-import { isAbsolute, join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { removeOwnerCgroups, sweepOrphanCgroups } from "./cgroups.ts";
+import { ownerCgroup, removeOwnerCgroups, sweepOrphanCgroups } from "./cgroups.ts";
 import { loadLibc } from "./libc.ts";
 import { removeFreeLocks } from "./lock.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { processStart } from "./procstat.ts";
 import { isCode, type StateRoot } from "./root.ts";
+import { thaw } from "./thaw.ts";
 
 /** Among an owner's files: paths of what it was making outside the state directory, a JSON string a line. */
 export const OUTSIDE = "outside";
@@ -138,7 +139,10 @@ async function killProcesses(path: string): Promise<void> {
     for (const pid of victims.keys()) if (!kill(pid)) victims.delete(pid);
     if (victims.size === 0) return;
     for (const [pid, started] of victims) {
-      while ((await processStart(pid)) === started && Date.now() < deadline) await delay(2);
+      while ((await processStart(pid)) === started && Date.now() < deadline) {
+        thaw(pid, ownerCgroup(basename(path)));
+        await delay(2);
+      }
     }
     if (Date.now() >= deadline) return;
   }

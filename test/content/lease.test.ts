@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ownerCgroup } from "../../src/content/cgroups.ts";
 import { openOwner, readLeases } from "../../src/content/lease.ts";
 import { startTime } from "../../src/content/procstat.ts";
-import { sweepDeadOwners } from "../../src/content/sweep.ts";
+import { OWNER_VARIABLE, sweepDeadOwners } from "../../src/content/sweep.ts";
 import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
 
 async function startHolder(path: string): Promise<{ readonly child: ChildProcess; readonly owner: string }> {
@@ -18,6 +19,27 @@ async function startHolder(path: string): Promise<{ readonly child: ChildProcess
   });
   const line = await once(child.stdout, "data").then(String);
   return { child, owner: line.trim() };
+}
+
+/** How the machine's cgroups freeze: version 1 or 2. */
+const freezer = existsSync("/sys/fs/cgroup/freezer")
+  ? { point: "/sys/fs/cgroup/freezer", file: "freezer.state", frozen: "FROZEN", thawed: "THAWED" }
+  : { point: "/sys/fs/cgroup", file: "cgroup.freeze", frozen: "1", thawed: "0" };
+
+/** Why no cgroup can be frozen here. */
+function freezerProblem(): string | undefined {
+  const path = join(freezer.point, `llbake-test-${process.pid}`);
+  try {
+    mkdirSync(path);
+    try {
+      writeFileSync(join(path, freezer.file), freezer.thawed);
+    } finally {
+      rmdirSync(path);
+    }
+    return undefined;
+  } catch (error) {
+    return `cgroups cannot be frozen here: ${String(error)}`;
+  }
 }
 
 test("a living owner is left alone; its leases count until it leaves", async t => {
@@ -66,6 +88,32 @@ test(
     await one[Symbol.asyncDispose]();
     await two[Symbol.asyncDispose]();
     assert.deepEqual(readdirSync(root.owners), [owner.name]);
+  },
+);
+
+test(
+  "what a killed runtime left frozen is swept too",
+  { skip: freezerProblem() ?? containerProblem() ?? false },
+  async t => {
+    const { root } = await openStateDir(t);
+    const { child, owner: dead } = await startHolder(root.path);
+    t.after(() => child.kill("SIGKILL"));
+    const env = { ...process.env, [OWNER_VARIABLE]: join(root.owners, dead) };
+    const step = spawn("sleep", ["1000"], { stdio: "ignore", env });
+    const ended = once(step, "exit");
+    const folder = join(freezer.point, ownerCgroup(dead), "step");
+    t.after(() => {
+      step.kill("SIGKILL");
+      if (existsSync(folder)) writeFileSync(join(folder, freezer.file), freezer.thawed);
+    });
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "cgroup.procs"), String(step.pid));
+    writeFileSync(join(folder, freezer.file), freezer.frozen);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    assert.deepEqual(await sweepDeadOwners(root), [dead]);
+    assert.ok(!existsSync(dirname(folder)), "nothing is in it");
+    assert.deepEqual(await ended, [null, "SIGKILL"]);
   },
 );
 
