@@ -272,6 +272,7 @@ function createRun(
     if (definition === undefined) return;
     const endedAt = options.now();
     for (const { name, steps } of stepsByTarget(requests)) {
+      if (steps.length === 0 && failed.has(name)) continue;
       const before = earlier.get(name)?.steps ?? [];
       // A step that failed or was not reached is compared with what it was when it last succeeded.
       const kept = steps.map(step => {
@@ -345,8 +346,9 @@ function createRun(
       );
       for (const warning of emulated) emit({ type: "warning", ...warning });
       const failure = failureOf(outcomes);
-      // What was refused did not run.
-      if (!failure?.diagnostics.some(({ code }) => code === "cache-miss"))
+      // What was refused did not run, and what was a try only, or stopped before it began, tells nothing.
+      const isTry = options.confined === true && failure !== undefined;
+      if (!isTry && !failure?.diagnostics.some(({ code }) => code === "cache-miss"))
         await remember(requests, failedRequests(lowered, outcomes));
       if (failure !== undefined && options.keepGoing !== true) throw failure;
       const jobs = await exportJobs(requests, lowered, outcomes, worker, signal);

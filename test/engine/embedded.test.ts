@@ -7,6 +7,7 @@ import { test } from "node:test";
 import type { SolveRequest } from "../../src/engine/engine.ts";
 import { checkLinks } from "../../src/engine/links.ts";
 import { BakeError } from "../../src/diagnostic/error.ts";
+import { copy, local, marshal, scratch } from "../../src/llb/mod.ts";
 import { type EngineRig, engineRig, platform, skipWithoutContainers } from "../rig/engine.ts";
 
 const SESSION = "session";
@@ -141,4 +142,29 @@ test("an unknown kind of output is refused before anything runs", async () => {
   };
   await assert.rejects(solve(rig, [wrong]), /unknown output type "lcoal"/);
   assert.deepEqual(rig.executed(), []);
+});
+
+test("what a run that was stopped before it began knows nothing of is not forgotten", async () => {
+  await using rig = await engineRig();
+  rig.locals.set("src", rig.dir.path);
+  const state = scratch().file(copy(local("src", { uniqueId: "src", followPaths: ["a"] }), "a", "/a"));
+  const work = { tag: "definition", definition: marshal(state, { platform }), platform } as const;
+  const reasons: string[] = [];
+  const build = async (text: string, signal = new AbortController().signal): Promise<void> => {
+    writeFileSync(join(rig.dir.path, "a"), text);
+    await rig.engine.solve([{ name: "app", work, exports: [] }], {
+      session: {
+        localDir: name => rig.locals.get(name),
+        secret: () => Promise.resolve(undefined),
+        credentials: () => Promise.resolve(undefined),
+      },
+      definition: "docker-bake.hcl",
+      emit: event => void (event.type === "reason" && reasons.push(event.text)),
+      signal,
+    });
+  };
+  await build("one");
+  await assert.rejects(build("two", AbortSignal.abort()));
+  await build("three");
+  assert.deepEqual(reasons.slice(1), [`file "a" changed`]);
 });
