@@ -37,10 +37,11 @@ const { status } = spawnSync(process.execPath, [join(root, "scripts", "setup.mjs
 if (status !== 0)
   console.error("warning: dist/ could not be brought up to date; the end-to-end tests will tell");
 
-/** What an ordinary user runs once more: steps, files of others, outputs, interruptions. */
-const AS_USER = ["dockerfile", "images", "interrupt", "cache", "messages"].map(name =>
-  join(root, "test", "e2e", `${name}.test.ts`),
-);
+/** What an ordinary user runs once more: steps and their mounts, files of others, outputs, interruptions. */
+const AS_USER = [
+  ...["dockerfile", "images", "interrupt", "cache", "messages"],
+  ...["run", "cachemount", "shell", "steplogs"],
+].map(name => join(root, "test", "e2e", `${name}.test.ts`));
 
 const isRoot = process.getuid() === 0;
 let code = 0;
