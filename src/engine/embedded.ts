@@ -8,7 +8,7 @@ import { openRunHistory, type RunRecord } from "../cache/runs.ts";
 import { explainFullDisk } from "../content/fulldisk.ts";
 import { watchGrowth } from "../content/growth.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import type { ExportImage } from "../exporter/exporter.ts";
+import type { ExportImage, ExportRequest } from "../exporter/exporter.ts";
 import { expectExporterKind } from "../exporter/table.ts";
 import type { FrontendHost, IgnoreFile } from "../frontend/frontend.ts";
 import { newestFileIn } from "../layer/newest.ts";
@@ -454,6 +454,12 @@ function failureOf(outcomes: readonly Outcome<Ref>[]): BakeError | undefined {
   );
 }
 
+/** What an output says of its times comes before what the build says. */
+function withEpoch(request: ExportRequest, epochSeconds: number | undefined): ExportRequest {
+  if (epochSeconds === undefined) return request;
+  return { ...request, attrs: { "source-date-epoch": String(epochSeconds), ...request.attrs } };
+}
+
 /** What is exported: requests all of whose images were solved. A directory read in place becomes a snapshot first. */
 async function exportJobs(
   requests: readonly SolveRequest[],
@@ -473,7 +479,8 @@ async function exportJobs(
       const id = await snapshotOf(outcome.result, worker, signal);
       images.push({ platform, config, ref: id === undefined ? { tag: "scratch" } : { tag: "snapshot", id } });
     }
-    jobs.push({ target: name, images, exports: images.length === wanted.length ? exports : [] });
+    const timed = exports.map(request => withEpoch(request, lowered[index]?.sourceDateEpoch));
+    jobs.push({ target: name, images, exports: images.length === wanted.length ? timed : [] });
   }
   return jobs;
 }

@@ -93,6 +93,8 @@ export interface LoweredRequest {
     readonly config: ImageConfig;
   }[];
   readonly warnings: readonly Diagnostic[];
+  /** SOURCE_DATE_EPOCH in seconds. */
+  readonly sourceDateEpoch?: number;
   /** The ignore files that were read. */
   readonly ignoreFiles: readonly IgnoreFile[];
 }

@@ -58,8 +58,9 @@ async function lowerOne(
     images,
     warnings,
     ignoreFiles = [],
+    sourceDateEpoch,
   } = await frontend.lower({ ...work.request, inputs }, host, signal);
-  return { name, images, warnings, ignoreFiles };
+  return { name, images, warnings, ignoreFiles, ...(sourceDateEpoch !== undefined && { sourceDateEpoch }) };
 }
 
 /** The inputs that links stand for: entries of an input's key and the name of the request it is the result of. */

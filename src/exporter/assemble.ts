@@ -37,26 +37,31 @@ export async function assembleImage(
 ): Promise<AssembledImage> {
   const chosen = choiceOption(request, "compression", ["gzip", "uncompressed", "zstd"], "gzip");
   const compression: Compression = chosen === "uncompressed" ? "none" : chosen;
-  const options = { compression, force: booleanOption(request, "force-compression", false) };
-  if (booleanOption(request, "rewrite-timestamp", false))
-    context.emit({
-      type: "warning",
-      diagnostic: {
-        severity: "warning",
-        code: "not-supported",
-        message: "the times of files are not rewritten: rewrite-timestamp is not available yet",
-        hint: "only the times in the image's config follow SOURCE_DATE_EPOCH",
-      },
-    });
+  const force = booleanOption(request, "force-compression", false);
   const epochSeconds = integerOption(request, "source-date-epoch");
   const epoch =
     epochSeconds === undefined
       ? undefined
       : new Date(epochSeconds * 1000).toISOString().replace(".000Z", "Z");
   const documentOptions = { family, epoch };
+  const rewrites = booleanOption(request, "rewrite-timestamp", false);
+  if (rewrites && epochSeconds === undefined)
+    context.emit({
+      type: "warning",
+      diagnostic: {
+        severity: "warning",
+        code: "usage",
+        message: "the times of files stay as they are: rewrite-timestamp needs SOURCE_DATE_EPOCH",
+        hint: 'give the time in seconds, as args = { SOURCE_DATE_EPOCH = "0" } or in the environment',
+      },
+    });
   const images = [];
   for (const { platform, ref, config } of input.images) {
     context.signal.throwIfAborted();
+    const options = {
+      ...{ compression, force },
+      ...(rewrites && { clampEpoch: epochSeconds, baseDiffIds: config.rootfs.diff_ids ?? [] }),
+    };
     const layers = await layersOf(ref, options, deps, context);
     images.push({ platform, layers, ...imageDocuments(config, layers, documentOptions) });
   }

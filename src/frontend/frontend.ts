@@ -31,6 +31,8 @@ export interface FrontendResult {
   /** One entry per target platform, in the order asked for. */
   readonly images: readonly FrontendImage[];
   readonly warnings: readonly Diagnostic[];
+  /** SOURCE_DATE_EPOCH in seconds, which exporters keep to as well. */
+  readonly sourceDateEpoch?: number;
   /** The ignore files that were read, for problems with what they hide. */
   readonly ignoreFiles?: readonly IgnoreFile[];
 }

@@ -15,6 +15,8 @@ export interface LayerBlob {
   readonly diffId: Digest;
   /** When the layer was made, ISO 8601. */
   readonly created: string;
+  /** The times in it are not later than this many seconds since the epoch. Default: they are those of the files. */
+  readonly clampEpoch?: number;
 }
 
 export interface LayerBlobs {
@@ -46,8 +48,7 @@ export function openLayerBlobs(root: StateRoot, owner: Owner): LayerBlobs {
     if (restarted) known.clear();
     for (const { snapshot, blob } of records) {
       const blobs = known.get(snapshot) ?? [];
-      if (!blobs.some(other => other.descriptor.digest === blob.descriptor.digest))
-        known.set(snapshot, [...blobs, blob]);
+      if (!blobs.some(other => identityOf(other) === identityOf(blob))) known.set(snapshot, [...blobs, blob]);
     }
   };
   const refreshed = (): Promise<void> => {
@@ -72,7 +73,7 @@ export function openLayerBlobs(root: StateRoot, owner: Owner): LayerBlobs {
         return records.filter(({ snapshot, blob }) => {
           const known = present.get(snapshot) ?? existsSync(join(root.snapshots, snapshot));
           present.set(snapshot, known);
-          const line = `${snapshot} ${blob.descriptor.digest}`;
+          const line = `${snapshot} ${identityOf(blob)}`;
           if (!known || seen.has(line)) return false;
           seen.add(line);
           return true;
@@ -81,9 +82,14 @@ export function openLayerBlobs(root: StateRoot, owner: Owner): LayerBlobs {
   };
 }
 
+/** Files that are all older than an epoch have the same bytes with and without it. */
+function identityOf({ descriptor, clampEpoch }: LayerBlob): string {
+  return clampEpoch === undefined ? descriptor.digest : `${descriptor.digest} ${clampEpoch}`;
+}
+
 function decodeRecord(value: unknown): LayerRecord | undefined {
   if (!isObject(value) || typeof value["snapshot"] !== "string" || !isObject(value["blob"])) return undefined;
-  const { descriptor, diffId, created } = value["blob"];
+  const { descriptor, diffId, created, clampEpoch } = value["blob"];
   if (!isObject(descriptor) || typeof diffId !== "string" || !isDigest(diffId) || typeof created !== "string")
     return undefined;
   const { mediaType, digest, size } = descriptor;
@@ -94,5 +100,10 @@ function decodeRecord(value: unknown): LayerRecord | undefined {
     typeof size !== "number"
   )
     return undefined;
-  return { snapshot: value["snapshot"], blob: { descriptor: { mediaType, digest, size }, diffId, created } };
+  if (clampEpoch !== undefined && typeof clampEpoch !== "number") return undefined;
+  const blob = { descriptor: { mediaType, digest, size }, diffId, created };
+  return {
+    snapshot: value["snapshot"],
+    blob: clampEpoch === undefined ? blob : { ...blob, clampEpoch },
+  };
 }

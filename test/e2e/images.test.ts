@@ -1,6 +1,7 @@
 // Images in and out, with skopeo and a real registry as the other side.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bakeOk, baseStage, executedSteps, type Project, stepsOf, target, tempProject } from "../rig/bake.ts";
@@ -100,6 +101,100 @@ test("the layers hold the files, and a deleted file stays deleted", { skip: skip
     assert.ok(entries.includes(path), `${path} is in a layer`);
   }
 });
+
+test("rewrite-timestamp: files are no newer than SOURCE_DATE_EPOCH, but for the base image's; builds at any time are one image", async () => {
+  using project = tempProject();
+  const at = (path: string, seconds: number): void => utimesSync(join(project.cwd, path), seconds, seconds);
+  const epoch = 1_500_000_000;
+  project.write("base/file", "of the base\n");
+  project.write("base/Dockerfile", "FROM scratch\nCOPY file /base\n");
+  project.write("Dockerfile", "FROM base\nCOPY old new /\nWORKDIR /made\n");
+  for (const name of ["old", "new"]) project.write(name, `${name}\n`);
+  at("old", epoch - 1000);
+  project.write(
+    "bake.hcl",
+    `target "base" {
+      context = "base"
+      output = ["type=oci,tar=false,dest=layout"]
+    }
+    target "default" {
+      contexts = { base = "oci-layout://layout" }
+      args = { SOURCE_DATE_EPOCH = "${epoch}" }
+      output = ["type=oci,tar=false,rewrite-timestamp=true,dest=out"]
+    }
+    target "without" {
+      inherits = ["default"]
+      args = { SOURCE_DATE_EPOCH = "" }
+    }`,
+  );
+  await bakeOk(["base"], project);
+  await bakeOk([], project);
+  const built = readLayout(project, "out");
+  assert.equal(
+    built.layers[0],
+    readLayout(project, "layout").layers[0],
+    "the base image's layer is as it came",
+  );
+  const times = new Map(built.layers.slice(1).flatMap(layer => [...timesIn(project, "out", layer)]));
+  assert.deepEqual(Object.fromEntries(times), { old: epoch - 1000, new: epoch, "made/": epoch });
+  assert.ok(built.created.slice(1).every(created => Date.parse(created) <= epoch * 1000));
+  at("new", epoch + 7_000_000);
+  await bakeOk(
+    ["--no-cache", "--set=*.output=type=oci,tar=false,rewrite-timestamp=true,dest=again"],
+    project,
+  );
+  assert.equal(readLayout(project, "again").digest, built.digest);
+  // The cache has both: with these times and with those of the files.
+  await bakeOk(["--set=*.output=type=oci,tar=false,dest=plain"], project);
+  assert.notEqual(readLayout(project, "plain").layers[1], built.layers[1]);
+  await bakeOk(["--set=*.output=type=oci,tar=false,rewrite-timestamp=true,dest=third"], project);
+  assert.equal(readLayout(project, "third").digest, built.digest);
+  const { stderr } = await bakeOk(["without"], project);
+  assert.match(
+    stderr,
+    /warning: the times of files stay as they are: rewrite-timestamp needs SOURCE_DATE_EPOCH/,
+  );
+});
+
+/** The only image of a layout folder. */
+function readLayout(
+  project: Project,
+  folder: string,
+): { readonly digest: string; readonly layers: readonly string[]; readonly created: readonly string[] } {
+  const read = <T>(path: string): T => JSON.parse(project.read(join(folder, path))) as T;
+  const blob = (digest: string): string => `blobs/sha256/${digest.replace("sha256:", "")}`;
+  const digest = read<{ manifests: { digest: string }[] }>("index.json").manifests[0]?.digest ?? "";
+  const manifest = read<{ layers: { digest: string }[]; config: { digest: string } }>(blob(digest));
+  const { history } = read<{ history: { created: string }[] }>(blob(manifest.config.digest));
+  return {
+    digest,
+    layers: manifest.layers.map(layer => layer.digest),
+    created: history.map(entry => entry.created),
+  };
+}
+
+/** Seconds since the epoch of each file in a layer. */
+function timesIn(project: Project, folder: string, layer: string): ReadonlyMap<string, number> {
+  const listing = execFileSync(
+    "tar",
+    [
+      "--full-time",
+      "--utc",
+      "-tvzf",
+      join(project.cwd, folder, "blobs/sha256", layer.replace("sha256:", "")),
+    ],
+    { encoding: "utf8" },
+  );
+  return new Map(
+    listing
+      .trim()
+      .split("\n")
+      .map(line => {
+        const [, , , day = "", time = "", name = ""] = line.split(/ +/);
+        return [name, Date.parse(`${day}T${time}Z`) / 1000] as const;
+      }),
+  );
+}
 
 test("a pushed tag is what another tool pulls", { skip }, async () => {
   await using registry = await startRegistry();

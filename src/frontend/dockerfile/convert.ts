@@ -53,6 +53,7 @@ export async function convert(given: ConvertOptions): Promise<FrontendResult> {
     images: images.map(({ platform, definition, config }) => ({ platform, definition, config })),
     // The others say the same again.
     warnings: images[0]?.warnings ?? [],
+    ...(epoch !== undefined && { sourceDateEpoch: epoch.seconds }),
     ignoreFiles,
   };
 }
