@@ -155,17 +155,9 @@ export const overrideTable: Readonly<Record<string, OverrideKey>> = {
   pull: bool("pull", (target, value) => void (target.pull = value)),
   push: bool("push", (target, value) => void (target.output = pushOutputs(target.output ?? [], value))),
   load: bool("load", (target, value) => void (target.output = loadOutputs(target.output ?? [], value))),
-  // buildx reads an empty list here; the filters of the file go away, or stay when appending.
-  ulimits: {
-    apply: (target, { append }) => {
-      if (!append) target.ulimits = [];
-    },
-  },
-  "no-cache-filter": {
-    apply: (target, { append }) => {
-      if (!append) target.noCacheFilter = [];
-    },
-  },
+  // buildx does not take their values for lists: whatever is given, with "+=" too, the file's own go away.
+  ulimits: { apply: target => void (target.ulimits = []) },
+  "no-cache-filter": { apply: target => void (target.noCacheFilter = []) },
 };
 
 /** These act on what the other overrides leave. */

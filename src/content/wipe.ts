@@ -1,7 +1,8 @@
 // Takes down a state directory that holds no results any more, to the last byte.
-import { readdir, rm, rmdir } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { whileShut } from "./gate.ts";
+import { namesIn } from "./names.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
 /** Folders that have to be empty for the rest to be worthless. */
@@ -24,10 +25,6 @@ export async function wipeStateRoot(root: StateRoot): Promise<void> {
         await rm(join(root.path, name), { recursive: true, force: true });
     await rm(join(root.path, "version"), { force: true });
   });
-}
-
-async function namesIn(path: string): Promise<readonly string[]> {
-  return await readdir(path).catch(() => []);
 }
 
 async function removeIfEmpty(path: string): Promise<void> {

@@ -81,7 +81,7 @@ export async function loadCacheMounts(
   await mkdir(staged, { mode: 0o700 });
   const stream = typeof archive === "string" ? createReadStream(archive) : archive;
   await applyLayer(stream, staged, { whiteouts: false, signal });
-  const entries = await namesIn(staged);
+  const entries = await entriesOf(staged);
   const caches = await cachesIn(staged);
   if (caches.length * 2 !== entries.length)
     throw new BakeError("content-corrupt", "this is not an archive of cache mounts", {
@@ -115,12 +115,13 @@ async function replace(
 
 /** The caches in a folder that are known by their notes. */
 async function cachesIn(folder: string): Promise<readonly CacheMount[]> {
-  const names = (await namesIn(folder)).filter(isName);
+  const names = (await entriesOf(folder)).filter(isName);
   const notes = await Promise.all(names.map(name => readCacheNote(folder, name)));
   return notes.flatMap(cache => (cache === undefined ? [] : { ...cache, shown: shownCache(cache) }));
 }
 
-async function namesIn(folder: string): Promise<readonly string[]> {
+/** None is to be left out without a word: only a folder that does not exist has none. */
+async function entriesOf(folder: string): Promise<readonly string[]> {
   return (await readdir(folder).catch(ignoreMissing)) ?? [];
 }
 

@@ -1,12 +1,13 @@
 // What a state directory holds and what takes how much: the work behind `bake du`, and what eviction decides upon. All
 // entries together are what du(1) says of the directory.
 import { existsSync, statSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readStoredSteps } from "../cache/disk.ts";
 import { openRunHistory } from "../cache/runs.ts";
 import type { EvictableKind, StorageEntry } from "../content/gc.ts";
 import { type Owner, readLeases } from "../content/lease.ts";
+import { namesIn } from "../content/names.ts";
 import type { StateRoot } from "../content/root.ts";
 import { treeSize } from "../content/treesize.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -232,10 +233,6 @@ async function listBlobs(root: StateRoot, leased: ReadonlySet<string>): Promise<
 export async function cacheFolders(root: StateRoot, id: string): Promise<readonly string[]> {
   const names = await namesIn(join(root.path, CACHE_MOUNTS));
   return names.filter(name => name === id || name.startsWith(`${id}.`));
-}
-
-async function namesIn(path: string): Promise<readonly string[]> {
-  return (await readdir(path).catch(() => [])).sort();
 }
 
 /** Of a folder without what is in it. */

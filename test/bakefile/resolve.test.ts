@@ -69,6 +69,20 @@ test("overrides replace, append and match patterns", () => {
   assert.deepEqual(target["a"]["args"], { X: "1" });
 });
 
+test("of overrides that buildx does not read as lists, the file's values go and nothing comes", () => {
+  const text = 'target "default" {\n  no-cache-filter = ["a"]\n  ulimits = ["nofile=1024"]\n}';
+  for (const override of ["no-cache-filter=b", "no-cache-filter+=b", "ulimits=core=1", "ulimits+=core=1"]) {
+    const { target } = bake(text, { overrides: [`*.${override}`] });
+    const [key = ""] = override.split(/\+?=/);
+    const kept = Object.keys(target["default"] ?? {}).filter(name => /filter|ulimits/.test(name));
+    assert.deepEqual(
+      kept,
+      ["no-cache-filter", "ulimits"].filter(name => name !== key),
+      override,
+    );
+  }
+});
+
 test("variables take the command line before the environment, converted to their type", () => {
   const text =
     'variable "L" {\n  type = list(number)\n  default = [1]\n}\nvariable "S" { default = "d" }\ntarget "default" { args = { L = jsonencode(L), S = S } }';
