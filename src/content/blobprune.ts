@@ -1,10 +1,11 @@
 // Removing blobs that nobody uses, while other processes work. See blob.ts for the lock that makes it safe.
-import { readdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../oci/digest.ts";
 import { BLOB_LOCK, type BlobStore } from "./blob.ts";
 import { type Owner, readLeases } from "./lease.ts";
 import { withLock } from "./lock.ts";
+import { namesIn } from "./names.ts";
 import { isCode, type StateRoot } from "./root.ts";
 
 /**
@@ -38,5 +39,5 @@ export async function pruneBlobs(
 /** Deletes what was renamed out of sight: the slow part, without any lock. */
 export async function emptyTrash(owner: Owner): Promise<void> {
   const trash = join(owner.path, "trash");
-  for (const name of await readdir(trash)) await rm(join(trash, name), { recursive: true, force: true });
+  for (const name of await namesIn(trash)) await rm(join(trash, name), { recursive: true, force: true });
 }

@@ -5,6 +5,7 @@ import { readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
+import { emptyTrash } from "../content/blobprune.ts";
 import { isFull } from "../content/fulldisk.ts";
 import { readLeases, type Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
@@ -202,7 +203,7 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         return removed;
       }).then(async removed => {
         // Out of sight already; the slow part happens without the lock.
-        await emptyFolder(join(owner.path, "trash"));
+        await emptyTrash(owner);
         return removed;
       });
     },
@@ -269,10 +270,6 @@ async function placeFolder(
       if (!isCode(thrown, "ENOENT")) throw thrown;
     });
   }
-}
-
-async function emptyFolder(path: string): Promise<void> {
-  for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
 }
 
 /** The file of a snapshot, with a check: a wrong parent would be another file system. */

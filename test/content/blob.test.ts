@@ -4,8 +4,10 @@ import { existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { openBlobStore } from "../../src/content/blob.ts";
+import { pruneBlobs } from "../../src/content/blobprune.ts";
+import { openOwner } from "../../src/content/lease.ts";
 import { BakeError } from "../../src/diagnostic/error.ts";
-import { digestOf, parseDigest } from "../../src/oci/digest.ts";
+import { type Digest, digestOf, parseDigest } from "../../src/oci/digest.ts";
 import { inTheMaking, openStateDir } from "../rig/statedir.ts";
 
 const hasCode = (code: string) => (thrown: unknown) => thrown instanceof BakeError && thrown.code === code;
@@ -116,6 +118,23 @@ test("writers that are dropped leave nothing, and equal blobs written at once ar
   const all = await Promise.all(Array.from({ length: 10 }, () => store.write(pieces("same"))));
   assert.equal(new Set(all.map(blob => blob.digest)).size, 1);
   assert.equal(readdirSync(`${root.blobs}/sha256`).length, 1);
+});
+
+test("of what may go, that which others use or need stays", async t => {
+  const { root, owner } = await openStateDir(t);
+  const store = openBlobStore(root, owner);
+  const [used, needed, idle] = await Promise.all(["a", "b", "c"].map(text => store.write(Buffer.from(text))));
+  if (used === undefined || needed === undefined || idle === undefined) assert.fail();
+  owner.releaseLeases();
+  assert.ok(await store.has(used.digest));
+  await using pruner = await openOwner(root);
+  const parts = { root, owner: pruner, blobs: openBlobStore(root, pruner) };
+  const prune = (digests: readonly Digest[]): Promise<readonly Digest[]> =>
+    pruneBlobs(digests, parts, () => Promise.resolve(new Set([needed.digest])));
+  assert.deepEqual(await prune([used.digest, needed.digest]), []);
+  assert.deepEqual(await prune([used.digest, needed.digest, idle.digest]), [idle.digest]);
+  assert.equal(await store.size(idle.digest), undefined);
+  assert.deepEqual(inTheMaking(pruner, "trash"), []);
 });
 
 test("a producer may use its buffer again", async t => {

@@ -269,7 +269,7 @@ for (const runtime of ["crun", "runc"]) {
       },
     });
     await assert.rejects(running, { name: "AbortError" });
-    assert.ok(Date.now() - abortedAt < 1500, `took ${Date.now() - abortedAt} ms`);
+    assert.ok(Date.now() - abortedAt < 10_000, `took ${Date.now() - abortedAt} ms`);
     assert.equal(processesWith(LONG), 0);
     await assert.rejects(run("true", { signal: controller.signal }), { name: "AbortError" });
   });

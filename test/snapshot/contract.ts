@@ -290,6 +290,7 @@ export function snapshotterContract(kind: Snapshotter["kind"], skip: string | fa
       assert.ok(await (await openSnapshots(root, user, { kind })).snapshotter.exists(third));
       await using pruner = await openOwner(root);
       const { store } = await openSnapshots(root, pruner, { kind });
+      assert.deepEqual(await store.remove([third]), []);
       assert.deepEqual(await store.remove([first, second, third]), [second]);
       await user[Symbol.asyncDispose]();
       assert.deepEqual([...(await store.remove([first, second, third]))].sort(), [first, third].sort());
