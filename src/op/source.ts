@@ -6,8 +6,8 @@ import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
 
 export const sourceBinding: OpBinding<"source"> = {
   async cacheMap(vertex, deps, context) {
-    const { parts, volatile } = await pin(vertex, deps, context);
-    return { parts, inputs: [], ...(volatile && { volatile }) };
+    const { parts, volatile, asked } = await pin(vertex, deps, context);
+    return { parts, inputs: [], ...(volatile && { volatile }), ...(asked && { asked }) };
   },
   async exec(vertex, _inputs, deps, context) {
     const pinned = await pin(vertex, deps, context);

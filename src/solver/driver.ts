@@ -8,7 +8,7 @@ import type { Calls } from "./calls.ts";
 import { isIdle, recordOf, step, type EdgeEvent, type EdgeRequest } from "./edge.ts";
 import {
   circular,
-  hasVolatileNested,
+  hasMovingNested,
   inputAt,
   keyedInputs,
   waitsFor,
@@ -176,7 +176,7 @@ export function createDriver<R>({
             type: "executed",
             outputs: done.outputs,
             inputs: keyedInputs(node),
-            ...(hasVolatileNested(node) && { unkept: true }),
+            ...(hasMovingNested(node) && { unkept: true }),
           };
         });
       case "check":

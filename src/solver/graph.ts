@@ -189,9 +189,9 @@ function isOpen<R>({ state }: Node<R>): boolean {
   return state.tag === "initial" || state.tag === "merged" || !(isIdle(state) || state.tag === "loading");
 }
 
-/** Whether what an op asked for while it executed depends on something that is read anew in every build. */
-export function hasVolatileNested<R>({ nested }: Node<R>): boolean {
-  return nested.length > 0 && someBelow(nested, ({ map }) => map?.volatile === true);
+/** Whether what an op asked for while it executed may be another in the next build: it has a key of its own then. */
+export function hasMovingNested<R>({ nested }: Node<R>): boolean {
+  return nested.length > 0 && someBelow(nested, ({ map }) => map?.volatile === true || map?.asked === true);
 }
 
 /** Whether a node below `roots`, these included, passes. Goes on below those that `enter` lets in. */

@@ -59,6 +59,8 @@ export interface CacheMap<R> {
    * users of it must be keyed by content.
    */
   readonly volatile?: boolean;
+  /** The parts were asked for elsewhere: the same vertex may have others in another run. */
+  readonly asked?: boolean;
 }
 
 /** How one input enters the key. */

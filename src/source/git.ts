@@ -200,6 +200,7 @@ function pinGit(source: GitSource, pinned: PinnedCommit, deps: GitSourceDeps): P
   ];
   const name = digestOf(JSON.stringify(["git", ...parts.map(({ value }) => value)]));
   return {
+    ...(!isCommitId(source.ref) && !source.fetchByCommit && { asked: true }),
     parts,
     async fetch({ signal }): Promise<Ref> {
       const present = await deps.snapshots.lookup(name);

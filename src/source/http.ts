@@ -174,6 +174,7 @@ function pinHttp(source: HttpSource, known: Download | undefined, deps: HttpSour
   };
   return {
     parts,
+    ...(source.checksum === undefined && { asked: true }),
     async fetch(context) {
       // Only what is kept here may be damaged; a server that gives something else is not asked again.
       let given: Download | undefined = await present(context);

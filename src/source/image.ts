@@ -65,6 +65,7 @@ async function pinImage(
         ? []
         : [{ label: "layer limit", value: String(layerLimit), shown: String(layerLimit) }]),
     ],
+    ...(reference.digest === undefined && { asked: true }),
     fetch: async context => {
       const image = await resolve(context.signal);
       const steps = layerSteps(image, formatReference(reference));

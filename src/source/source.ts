@@ -23,6 +23,8 @@ export interface PinnedSource {
   readonly parts: readonly KeyPart[];
   /** What is fetched may differ although the parts are equal: users are keyed by content. */
   readonly volatile?: boolean;
+  /** The parts were asked for, such as what a tag stands for: the same request may have others another time. */
+  readonly asked?: boolean;
   fetch(context: SourceContext): Promise<Ref>;
 }
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { encodeOp } from "../../src/llb/mod.ts";
 import {
   copy,
+  image,
   local,
   marshal,
   mkdir,
@@ -16,6 +17,7 @@ import {
   writeDefinition,
 } from "../../src/llb/mod.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { skipWithoutRegistry, startRegistry } from "../rig/registry.ts";
 import { busyboxBase, type EngineRig, engineRig, platform, skipWithoutContainers } from "../rig/engine.ts";
 
 const NAME = "/buildkit.llb.definition";
@@ -81,6 +83,31 @@ test("a folder read by the inner build is read anew in every build", async () =>
   await rig.reopen();
   assert.equal(await fileOf(rig, outer, "f"), "two");
 });
+
+test(
+  "a tag that the inner build asks for is asked for in every build",
+  { skip: skipWithoutRegistry },
+  async () => {
+    await using registry = await startRegistry();
+    await using rig = await engineRig();
+    const name = `${registry.host}/base:1`;
+    const publish = async (text: string): Promise<void> => {
+      const attrs = { name, push: "true" };
+      await rig.solve(scratch().file(mkfile("/f", 0o644, text)), [{ type: "image", attrs }]);
+    };
+    const outer = holding(scratch().file(copy(image(name), "/f", "/f"))).build();
+    const copied = scratch().file(copy(outer, "/f", "/g"));
+    await publish("one");
+    assert.equal(await fileOf(rig, copied, "g"), "one");
+    await publish("two");
+    await rig.reopen();
+    assert.equal(await fileOf(rig, copied, "g"), "two");
+    await rig.reopen();
+    rig.executed();
+    assert.equal(await fileOf(rig, copied, "g"), "two");
+    assert.deepEqual(rig.executed(), ["build"], "only the definition is read again");
+  },
+);
 
 test("an empty definition gives the empty file system", async () => {
   await using rig = await engineRig();
