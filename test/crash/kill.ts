@@ -255,14 +255,14 @@ function start({ cwd, root, processes }: Worker, args: readonly string[]): Start
   const watchdog = setTimeout(() => child.kill("SIGKILL"), HANG_MS);
   const ended = new Promise<Ended>((settle, fail) => {
     child.once("error", fail);
-    // Not "close": what it started may hold its output open.
     child.once("exit", exitCode => {
       over = true;
       clearTimeout(watchdog);
       const ms = performance.now() - began;
       const settled = (): void => settle({ exitCode, text, stdout, ms });
       child.once("close", settled);
-      setTimeout(settled, 200).unref();
+      // What it started may hold its output open when it was killed.
+      if (exitCode === null) setTimeout(settled, 200).unref();
     });
   });
   return { pid: child.pid ?? 0, ended, isOver: () => over };
