@@ -7,11 +7,15 @@ import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
 import { hasWildcard } from "../pattern/wildcard.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
-import { createFileHasher, type StatCache } from "./filehash.ts";
+import { createFileHasher, type FileHasher, type StatCache } from "./filehash.ts";
 import { splitDevice } from "./mknod.ts";
-import { expectVisible, matchSources } from "./sources.ts";
+import { createSlicer } from "./slice.ts";
+import { under as joinPath } from "./rootpath.ts";
+import { expectVisible, matchSources, type SourceMatch } from "./sources.ts";
 import { compileRules, createTreeView, type TreeFilter } from "./view.ts";
-import { walkTree, type WalkEntry } from "./walk.ts";
+import { isRacy, isSameFile } from "./stattable.ts";
+import { lstatEntry, walkTree, type WalkEntry } from "./walk.ts";
+import { WalkList } from "./walklist.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 /** One path that a step reads. */
@@ -34,12 +38,23 @@ export interface HashOptions {
   readonly statCache?: StatCache | undefined;
   /** Owners count as 0:0: for users' directories, whose owner is whoever checked them out. */
   readonly resetOwner?: boolean;
+  /** Whether what was seen is listed, for a copy of just that. Default false. */
+  readonly list?: boolean;
+}
+
+/** What a selector saw at one match, and what the digest says of it. */
+export interface ListedMatch extends SourceMatch {
+  readonly entries: WalkList;
+  /** Of entries whose times do not tell states apart, since they had just changed: what the digest says of them. */
+  readonly doubtful: ReadonlyMap<number, string | Promise<string>>;
 }
 
 export interface ContentHash {
   readonly digest: Digest;
   /** What the digest is made of, for explanations: an entry per path, or per directory when there are many. */
   readonly parts: readonly { readonly label: string; readonly value: string }[];
+  /** The matches of each selector, when asked for. */
+  readonly listed: readonly (readonly ListedMatch[])[];
 }
 
 /** Explanations longer than this help nobody and would bloat cache records. */
@@ -56,14 +71,16 @@ export async function hashPaths(
   root: string,
   selectors: readonly PathSelector[],
   filter: TreeFilter | undefined,
-  { signal, statCache, resetOwner = false }: HashOptions = {},
+  { signal, statCache, resetOwner = false, list = false }: HashOptions = {},
 ): Promise<ContentHash> {
+  const startedMs = Date.now();
   const view = createTreeView(root, filter);
   const xattrs = await loadXattrs();
   const hasher = createFileHasher({ statCache, signal });
   const labels: string[] = [];
   const records: (string | Promise<string>)[] = [];
   const firstNames = new Map<string, string>();
+  const listed: ListedMatch[][] = [];
   try {
     for (const [index, selector] of selectors.entries()) {
       const isPattern = selector.wildcard && hasWildcard(selector.path);
@@ -71,7 +88,12 @@ export async function hashPaths(
       if (matches.length === 0 && !isPattern) throw missingPath(selector.path);
       expectVisible(view, selector.requiredPaths);
       const rules = compileRules(selector.includePatterns, selector.excludePatterns);
+      const lists: ListedMatch[] = [];
+      listed.push(lists);
       for (const match of matches) {
+        const entries = list ? new WalkList(joinPath(root, match.found), startedMs) : undefined;
+        const doubtful = new Map<number, string | Promise<string>>();
+        if (entries !== undefined) lists.push({ ...match, entries, doubtful });
         // A copy is named after the last element: that of a literal path is part of the step's own definition, that
         // of a pattern's match is known only here. The directories before it have no influence.
         const name = isPattern ? match.named.slice(match.named.lastIndexOf("/") + 1) : "";
@@ -80,9 +102,8 @@ export async function hashPaths(
           const label = under(match.named, entry.path);
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
           const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
-          const options = { shown: label, isPlain: tail === "" };
-          const body =
-            known?.digest ?? bodyOf(entry, () => hasher.hash(entry.absolute, entry.stats, options), label);
+          const body = known?.digest ?? bodyOf(entry, hasher, { shown: label, isPlain: tail === "" });
+          const at = entries?.add(entry);
           const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
           // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
           const record = (text: string): string =>
@@ -95,6 +116,16 @@ export async function hashPaths(
             later.catch(() => undefined);
             records.push(later);
           }
+          if (at !== undefined && isRacy(entry.stats, startedMs))
+            doubtful.set(
+              at,
+              typeof body === "string"
+                ? body + tail
+                : body.then(
+                    text => text + tail,
+                    () => "",
+                  ),
+            );
         }
       }
     }
@@ -115,7 +146,35 @@ export async function hashPaths(
     batch = "";
   }
   digester.update(batch);
-  return { digest: digester.digest(), parts: summarise(labels, complete) };
+  return { digest: digester.digest(), parts: summarise(labels, complete), listed };
+}
+
+/**
+ * Whether entries of a list that were `read` since are as the digest of `hashPaths` says. False also when that cannot be
+ * told without walking again.
+ */
+export async function isAsListed(
+  { entries, doubtful }: ListedMatch,
+  { signal, statCache }: Pick<HashOptions, "signal" | "statCache"> = {},
+): Promise<boolean> {
+  const slicer = createSlicer(signal);
+  const xattrs = await loadXattrs();
+  const hasher = createFileHasher({ statCache, signal });
+  for (const at of entries.read) {
+    const paused = slicer.pause();
+    if (paused !== undefined) await paused;
+    const entry = entries.entry(at);
+    const { stats } = entry;
+    const now = lstatEntry(entry.absolute);
+    if (now === undefined || !isSameFile(now, stats) || now.mode !== stats.mode || now.nlink !== stats.nlink)
+      return false;
+    const before = await doubtful.get(at);
+    if (before === undefined) continue;
+    const tail = describeAttributes(entry, xattrs);
+    const body = await bodyOf(entry, hasher, { shown: entry.path, isPlain: tail === "" });
+    if (body + tail !== before) return false;
+  }
+  return true;
 }
 
 function under(named: string, path: string): string {
@@ -153,17 +212,17 @@ function describeAttributes({ absolute, kind }: WalkEntry, xattrs: Xattrs): stri
 
 function bodyOf(
   entry: WalkEntry,
-  hashFile: () => string | Promise<string>,
-  shown: string,
+  hasher: FileHasher,
+  file: { readonly shown: string; readonly isPlain: boolean },
 ): string | Promise<string> {
   switch (entry.kind) {
     case "file":
-      return hashFile();
+      return hasher.hash(entry.absolute, entry.stats, file);
     case "symlink":
       try {
         return readlinkSync(entry.absolute);
       } catch (thrown) {
-        throw errnoOf(thrown) === undefined ? thrown : fileFailure("read", shown, thrown);
+        throw errnoOf(thrown) === undefined ? thrown : fileFailure("read", file.shown, thrown);
       }
     case "char":
     case "block": {

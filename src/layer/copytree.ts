@@ -42,6 +42,8 @@ export interface CopyOptions {
   readonly destRoot: string;
   /** The tree that `destRoot` is the upper directory over, when it is one; not with `alwaysReplace` or `attemptUnpack`. */
   readonly destBelow?: string | undefined;
+  /** What a walk over the one source gives, somewhere below `srcRoot`; default is a walk over the source there. */
+  readonly walk?: AsyncGenerator<WalkEntry, void, void> | undefined;
   /** From the destination's root; a slash at the end means "into this directory". */
   readonly dest: string;
   /** Of everything copied and made; default is the owner of the source. */
@@ -224,7 +226,8 @@ class Copier {
     const revision = seeksRevision && list !== undefined ? this.#plan(list, target, made) : undefined;
     const walk =
       list === undefined
-        ? walkTree(this.#view, { signal: this.#options.signal, start: found, rules: this.#rules })
+        ? (this.#options.walk ??
+          walkTree(this.#view, { signal: this.#options.signal, start: found, rules: this.#rules }))
         : listedEntries(list, revision);
     this.#seenMs = list?.startedMs;
     if (revision === undefined)
@@ -439,6 +442,7 @@ class Copier {
       case "symlink":
         symlinkSync(readlinkSync(entry.absolute), target);
         this.#describe(entry, target, parent);
+        this.#noteSource(entry, target);
         return done();
       case "fifo":
       case "char":

@@ -83,6 +83,11 @@ export class Destination {
     return this.#below !== undefined && this.#entryBelow(absolute)?.isDirectory() === true;
   }
 
+  /** Whether anything of the tree below would show at the path if nothing were made there. */
+  showsBelow(absolute: string): boolean {
+    return this.#entryBelow(absolute) !== undefined;
+  }
+
   /** Makes directories that are only in the tree below, so that something can be put into the last of them. */
   raise(absolute: string): void {
     if (this.#below === undefined || entryAt(absolute) !== undefined) return;

@@ -1,7 +1,6 @@
 // Copies of single files: by link to an earlier copy of the same state of the source, by reflink where the file system
 // has them, else byte by byte, small ones at once and large ones several at a time off the main thread.
 import {
-  type BigIntStats,
   closeSync,
   constants,
   copyFileSync,
@@ -18,7 +17,8 @@ import { copyFile } from "node:fs/promises";
 import { errnoOf } from "./errno.ts";
 import type { Slicer } from "./slice.ts";
 import { type CopySparse, isSparse } from "./sparse.ts";
-import { isRacy, isSameFile, type StatTable } from "./stattable.ts";
+import { isRacy, isSameFile, type StatTable, UNKNOWN_STATE } from "./stattable.ts";
+import type { EntryStats } from "./walk.ts";
 
 /** Lets a copy share files with an earlier one that was made with the same options and never changes any more. */
 export interface CopySharing {
@@ -28,16 +28,18 @@ export interface CopySharing {
         readonly root: string;
         /** The states of the sources that its files were copied from, by path from the root. */
         readonly sources: StatTable;
+        /** Whether the copy may leave it in place, and make only what is to be laid over it. */
+        readonly mayStay: boolean;
       }
     | undefined;
-  /** Receives the same of this copy. */
+  /** Receives the same of this copy, unless that only adds to the earlier one. */
   readonly sources: StatTable;
 }
 
 export interface SourceFile {
   readonly absolute: string;
   /** As the walk saw it. */
-  readonly stats: BigIntStats;
+  readonly stats: EntryStats;
 }
 
 /** Up to here a file is read and written at once. */
@@ -91,10 +93,14 @@ export class FileCopier {
 
   /**
    * Makes a new file with the content and a mode; at once when it is small. `path` is the target from the destination's
-   * root. Fails with EEXIST when the place is taken.
+   * root, `seenMs` when the walk saw the source. Fails with EEXIST when the place is taken.
    */
-  copy(source: SourceFile, path: string, target: string, mode: number): Promise<void> | undefined {
-    const startedMs = Date.now();
+  copy(
+    source: SourceFile,
+    path: string,
+    target: string,
+    { mode, seenMs }: { readonly mode: number; readonly seenMs: number },
+  ): Promise<void> | undefined {
     const { absolute, stats } = source;
     const from = openSync(absolute, READ);
     let pending: Promise<void> | undefined;
@@ -108,8 +114,8 @@ export class FileCopier {
           code: "ESTALE",
         });
       // A change after this moves ctime, so that the state never counts as this one again.
-      if (isSameFile(found, stats) && !isRacy(stats, startedMs))
-        this.#sharing?.sources.set(path, stats, NO_VALUE);
+      const isKnown = isSameFile(found, stats) && !isRacy(stats, seenMs);
+      this.#sharing?.sources.set(path, isKnown ? stats : UNKNOWN_STATE, NO_VALUE);
       const isSmall = found.size <= SMALL_BYTES;
       if (this.#copySparse !== undefined && isSparse(found))
         pending = this.#sparse(from, target, mode, Number(found.size), this.#copySparse);

@@ -4,6 +4,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync }
 import { type FileHandle, open } from "node:fs/promises";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { type FileIdentity, isRacy, isSameFile } from "./stattable.ts";
+import type { EntryStats } from "./walk.ts";
 
 /** What is known of a file's content in one state of it. */
 export interface KnownFile {
@@ -26,7 +27,7 @@ export interface FileHasher {
    */
   hash(
     absolute: string,
-    stats: BigIntStats,
+    stats: EntryStats,
     options: { readonly shown: string; readonly isPlain: boolean },
   ): string | Promise<string>;
 }
@@ -43,7 +44,7 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 interface HashedFile {
   readonly absolute: string;
   /** As the walk saw it. */
-  readonly stats: BigIntStats;
+  readonly stats: EntryStats;
   readonly isPlain: boolean;
   /** When reading began. */
   readonly startedMs: number;

@@ -1,6 +1,6 @@
 // Writes trees and changes to trees as uncompressed layer tars (OCI image spec, layer.md). The same tree gives the same
 // bytes whatever the host: entries are sorted, times are whole seconds, owners are numbers, host attributes stay out.
-import { type BigIntStats, createReadStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
+import { createReadStream, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { compareUtf8 } from "../oci/json.ts";
 import type { Change } from "./change.ts";
@@ -11,7 +11,7 @@ import { under } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { encodeTarHeader, type TarHeader, tarEnd, tarPadding } from "./tar.ts";
 import { createTreeView, type TreeFilter } from "./view.ts";
-import { type EntryKind, kindOf, walkTree } from "./walk.ts";
+import { type EntryKind, type EntryStats, kindOf, walkTree } from "./walk.ts";
 import { opaquePath, whiteoutPath } from "./whiteout.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
@@ -109,7 +109,7 @@ const TAR_TYPES = {
 } as const satisfies Readonly<Record<Exclude<EntryKind, "socket">, TarHeader["type"]>>;
 
 interface Writer {
-  add(name: string, absolute: string, known?: BigIntStats): AsyncGenerator<Uint8Array, void, void>;
+  add(name: string, absolute: string, known?: EntryStats): AsyncGenerator<Uint8Array, void, void>;
   marker(name: string): Generator<Uint8Array, void, void>;
   end(): Generator<Uint8Array, void, void>;
 }
@@ -132,11 +132,7 @@ async function createWriter({ clampEpoch, owner, signal }: PackOptions): Promise
     return chunk;
   };
 
-  const describe = (
-    name: string,
-    absolute: string,
-    known: BigIntStats | undefined,
-  ): TarHeader | undefined => {
+  const describe = (name: string, absolute: string, known: EntryStats | undefined): TarHeader | undefined => {
     const stats = known ?? lstatSync(absolute, { bigint: true });
     const kind = kindOf(stats);
     if (kind === "socket") return undefined;

@@ -38,6 +38,9 @@ export function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
   );
 }
 
+/** That of no file: what was made of one whose state is not known. */
+export const UNKNOWN_STATE: FileIdentity = { dev: 0n, ino: 0n, size: 0n, mtimeNs: 0n, ctimeNs: 0n };
+
 /** A map from paths to identities, with a value of a fixed number of bytes for each. */
 export class StatTable {
   readonly #valueBytes: number;
@@ -83,6 +86,21 @@ export class StatTable {
   /** All values, one after the other. */
   get values(): Buffer {
     return this.#values;
+  }
+
+  /** All paths, in the order in which they came. */
+  get paths(): readonly string[] {
+    return this.#paths;
+  }
+
+  /** The place of a path among them; undefined when it is unknown. */
+  placeOf(path: string): number | undefined {
+    return this.#find(path);
+  }
+
+  /** Whether the file at a place is in just this state. */
+  isSame(place: number, stats: FileIdentity): boolean {
+    return this.#isAt(place, stats);
   }
 
   /** Where among the values that of a file in just this state is, in bytes; undefined as for `get`. */

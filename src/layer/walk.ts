@@ -9,12 +9,18 @@ import { openRules, type RuleSet, type RuleState, stateInView, type TreeView } f
 
 export type EntryKind = "file" | "directory" | "symlink" | "fifo" | "char" | "block" | "socket";
 
+/** What lstat(2) says of an entry, as far as anybody asks. */
+export type EntryStats = Pick<
+  BigIntStats,
+  "dev" | "ino" | "mode" | "nlink" | "uid" | "gid" | "rdev" | "size" | "atimeNs" | "mtimeNs" | "ctimeNs"
+>;
+
 export interface WalkEntry {
   /** Relative to where the walk began, slash-separated; "" for the beginning itself. */
   readonly path: string;
   readonly absolute: string;
   readonly kind: EntryKind;
-  readonly stats: BigIntStats;
+  readonly stats: EntryStats;
   /** False for a directory that the filters leave out but that holds something they let in. */
   readonly matched: boolean;
 }
@@ -28,7 +34,7 @@ export interface WalkOptions {
 }
 
 /** By the type bits of the mode (inode(7)): the methods of big stats take ten times as long. */
-export function kindOf({ mode }: BigIntStats): EntryKind {
+export function kindOf({ mode }: Pick<EntryStats, "mode">): EntryKind {
   return KINDS.get(Number(mode) & 0o170000) ?? "socket";
 }
 
@@ -63,7 +69,7 @@ export async function* walkTree(
   signal?.throwIfAborted();
   const slicer = createSlicer(signal);
   const absolute = under(view.root, start);
-  const stats = lstat(absolute);
+  const stats = lstatEntry(absolute);
   if (stats === undefined) return;
   const outer = stateInView(view, start);
   const first: WalkEntry = {
@@ -94,12 +100,9 @@ export async function* walkTree(
       frame.isDirectory.has(name) && (outerState?.descend ?? true) && (innerState?.descend ?? true);
     if (!matched && !descend) continue;
     const entryPath = `${frame.entry.absolute === "/" ? "" : frame.entry.absolute}/${name}`;
-    const entryStats = lstat(entryPath);
+    const entryStats = lstatEntry(entryPath);
     if (entryStats === undefined) {
-      if (name.includes("\ufffd"))
-        throw new BakeError("file-operation", `cannot read "${inRoot}": its name is not valid UTF-8`, {
-          hint: "rename it, or leave it out with a line in .dockerignore",
-        });
+      expectUtf8Name(name, inRoot);
       continue;
     }
     const entry: WalkEntry = {
@@ -140,11 +143,19 @@ function openFrame(
   return { entry, outer, inner, names: sortNames(names), isDirectory, next: 0, given: entry.matched };
 }
 
+/** @throws BakeError when an entry that is not found has a name that Node cannot give back as it is */
+export function expectUtf8Name(name: string, path: string): void {
+  if (!name.includes("\ufffd")) return;
+  throw new BakeError("file-operation", `cannot read "${path}": its name is not valid UTF-8`, {
+    hint: "rename it, or leave it out with a line in .dockerignore",
+  });
+}
+
 /** By UTF-8 bytes; the engine's own order is the same unless a name leaves the basic plane. */
-function sortNames(names: string[]): string[] {
+export function sortNames(names: string[]): string[] {
   return names.some(name => /[\ud800-\uffff]/.test(name)) ? names.sort(compareUtf8) : names.sort();
 }
 
-function lstat(absolute: string): BigIntStats | undefined {
+export function lstatEntry(absolute: string): EntryStats | undefined {
   return lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
 }

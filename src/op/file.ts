@@ -11,28 +11,44 @@ import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { ActiveSnapshot, SnapshotId } from "../snapshot/snapshotter.ts";
 import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { SharedCopy } from "../worker/copies.ts";
-import type { OpBinding, OpDeps } from "./binding.ts";
+import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
 import { createHeld, type Held } from "./held.ts";
 import { explainMissing } from "./missing.ts";
 import { lookupOwner, type Owner, ownerSelectors } from "./owner.ts";
-import { contentKeying, openTree, snapshotOf, wholeTree } from "./tree.ts";
+import { contentKeying, openTree, type Sighting, snapshotOf, takeSighting, wholeTree } from "./tree.ts";
+
+/** Of copies that are steps of their own: what they were keyed by. */
+const sightings = new WeakMap<BoundVertex<"file">, Sighting>();
 
 export const fileBinding: OpBinding<"file"> = {
-  cacheMap: ({ op, inPlaceInputs }, { worker }): Promise<CacheMap<Ref>> => {
+  cacheMap: (vertex, { worker }): Promise<CacheMap<Ref>> => {
+    const { op, inPlaceInputs } = vertex;
     const { actions } = op.spec;
+    const sighting: Sighting | undefined = isOneCopy(op.spec) ? {} : undefined;
+    if (sighting !== undefined) sightings.set(vertex, sighting);
     return Promise.resolve({
       parts: actions.map((action, index) =>
         actionPart(action, index, selectorsOf(op.spec, action.secondaryInput) !== undefined),
       ),
       inputs: op.inputs.map((_, input): InputKeying<Ref> => {
         const selectors = selectorsOf(op.spec, input);
-        if (selectors !== undefined) return contentKeying(worker, selectors);
+        if (selectors !== undefined)
+          return contentKeying(
+            worker,
+            selectors,
+            inPlaceInputs[input] === true && input === actions[0]?.secondaryInput ? sighting : undefined,
+          );
         return inPlaceInputs[input] === true ? contentKeying(worker, wholeTree) : {};
       }),
     });
   },
-  exec: ({ op }, inputs, deps, context) => runActions(op.spec, inputs, deps, context),
+  exec: (vertex, inputs, deps, context) => runActions(vertex, inputs, deps, context),
 };
+
+function isOneCopy({ actions }: FileOp): boolean {
+  const [first, ...others] = actions;
+  return others.length === 0 && first?.action?.kind === "copy" && isPlain(first.action.value);
+}
 
 /**
  * The piece of the key that says what one action does. When the content that a copy reads is keyed by itself, only the
@@ -111,19 +127,24 @@ type ActionState = ({ readonly tag: "open" } & OpenState) | { readonly tag: "ref
 
 interface OpenState {
   readonly active: ActiveSnapshot;
+  /** What it began as. */
+  readonly parent: SnapshotId | undefined;
   /** Copies in it whose files may be shared with later ones. */
   readonly copies: readonly SharedCopy[];
   /** Allocated for all that is in it; undefined when it has to be measured. */
   readonly bytes: number | undefined;
+  /** It only holds what changed since. */
+  readonly revisionOf?: SnapshotId | undefined;
 }
 
 async function runActions(
-  { actions }: FileOp,
+  vertex: BoundVertex<"file">,
   inputs: readonly Ref[],
   deps: OpDeps,
   context: OpContext,
 ): Promise<readonly (Ref | undefined)[]> {
   const { worker } = deps;
+  const { actions } = vertex.op.spec;
   const outputs: (Ref | undefined)[] = [];
   const states: ActionState[] = [];
   const uses = countUses(actions, inputs.length);
@@ -153,7 +174,7 @@ async function runActions(
     const active = held.add(await worker.snapshots.prepare(parent));
     // A copy of the parent takes what that takes.
     const bytes = worker.snapshots.kind === "native" && parent !== undefined ? undefined : OWN_BYTES;
-    return { active, copies: [], bytes };
+    return { active, parent, copies: [], bytes };
   };
   // Files shared with an earlier snapshot must never be written to, which only these promise.
   const mayShare = actions.every(({ action }) => action?.kind === "copy" && isPlain(action.value));
@@ -163,7 +184,10 @@ async function runActions(
     if (action === undefined) throw new BakeError("llb-invalid", "a file action does not say what it does");
     const source = action.kind === "copy" ? await refAt(secondaryInput) : undefined;
     const open = await activeFrom(input);
-    const state = await applyAction(action, open, { source, inputs, held, mayShare, ...deps }, context);
+    const sighting = sightings.get(vertex);
+    const isAlone = sighting !== undefined;
+    const parts: ActionDeps = { source, inputs, held, mayShare, isAlone, sighting, ...deps };
+    const state = await applyAction(action, open, parts, context);
     states.push({ tag: "open", ...state });
     if (output !== SKIP_OUTPUT) outputs[output] = await refAt(inputs.length + states.length - 1);
   }
@@ -173,7 +197,11 @@ async function runActions(
 /** Folders of a snapshot and what describes it. */
 const OWN_BYTES = 16 * 1024;
 
-async function commit({ active, copies, bytes }: OpenState): Promise<SnapshotId> {
+async function commit({ active, copies, bytes, revisionOf }: OpenState): Promise<SnapshotId> {
+  if (revisionOf !== undefined) {
+    if (bytes !== undefined) active.note(SIZE_NOTE, encodeDeclaredSize({ bytes, beside: [] }));
+    return await active.commit({ revisionOf });
+  }
   let notedBytes = 0;
   for (const copy of copies) notedBytes += copy.note(active);
   if (bytes !== undefined) {
@@ -208,6 +236,9 @@ interface ActionDeps extends OpDeps {
   readonly inputs: readonly Ref[];
   readonly held: Held;
   readonly mayShare: boolean;
+  /** Whether the step is this one action. */
+  readonly isAlone: boolean;
+  readonly sighting: Sighting | undefined;
 }
 
 async function applyAction(
@@ -268,10 +299,10 @@ async function copy(
   action: CopyAction,
   state: OpenState,
   owner: { readonly owner?: Owner },
-  { source = { tag: "scratch" }, held, mayShare, worker }: ActionDeps,
+  { source = { tag: "scratch" }, held, mayShare, isAlone, sighting, worker }: ActionDeps,
   signal: AbortSignal,
 ): Promise<OpenState> {
-  const { active } = state;
+  const { active, parent } = state;
   const { src, mode, modeStr, timestamp } = action;
   const tree = await openTree(source, worker);
   if (tree === undefined) {
@@ -283,10 +314,12 @@ async function copy(
   const parts = isPlain(action) ? await active.parts() : undefined;
   const shared =
     mayShare && parts !== undefined && tree.local !== undefined
-      ? await (await worker.copies())?.sharing(nameOfCopy(action, tree.local, owner.owner))
+      ? await (
+          await worker.copies()
+        )?.sharing(nameOfCopy(action, tree.local, owner.owner), { parent, isAlone })
       : undefined;
   try {
-    const bytes = await copyInto({
+    const { bytes, isRevision } = await copyInto({
       srcRoot: tree.root,
       src,
       destRoot: parts?.own ?? active.root,
@@ -308,11 +341,14 @@ async function copy(
       excludePatterns: action.excludePatterns,
       ...(tree.local && { filter: tree.local, resetOwner: true }),
       sharing: shared?.sharing,
+      listed: tree.local && sighting && takeSighting(sighting, tree.local),
       signal,
     });
     return {
       active,
+      parent,
       copies: shared === undefined ? state.copies : [...state.copies, shared],
+      ...(isRevision && { revisionOf: shared?.beside }),
       // Through a mount, more is made than the copy knows.
       bytes:
         parts === undefined || bytes === undefined || state.bytes === undefined

@@ -1,5 +1,5 @@
 // A ref as something to read or to build upon: mounted trees, snapshots of directories read in place, content keys.
-import { hashPaths, type PathSelector } from "../layer/contenthash.ts";
+import { hashPaths, isAsListed, type ListedMatch, type PathSelector } from "../layer/contenthash.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
@@ -65,14 +65,44 @@ export async function snapshotOf(
   }
 }
 
+/**
+ * What keying a vertex by a directory read in place has seen there. A copy of just that needs no second walk, and
+ * afterwards nothing but what it read has to be looked at again.
+ */
+export interface Sighting {
+  seen?:
+    | {
+        readonly root: string;
+        /** Of the first selector. */
+        readonly listed: readonly ListedMatch[];
+        readonly key: ContentKey;
+        /** When it had been seen, in milliseconds of `performance.now()`. */
+        readonly atMs: number;
+        isTaken: boolean;
+      }
+    | undefined;
+}
+
+/** After this long, in milliseconds, a folder is walked anew for a copy: it should have what the user sees there. */
+const SEEN_MS = 5_000;
+
+/** What was seen a moment ago, for a copy that takes that and nothing else from the directory; undefined when nothing was. */
+export function takeSighting(sighting: Sighting, { root }: LocalTree): readonly ListedMatch[] | undefined {
+  const { seen } = sighting;
+  if (seen?.root !== root || seen.isTaken || performance.now() - seen.atMs > SEEN_MS) return undefined;
+  seen.isTaken = true;
+  return seen.listed;
+}
+
 /** Keys an input by the content of some of its paths. */
 export function contentKeying(
   worker: Worker,
   selectors: readonly PathSelector[],
+  sighting?: Sighting,
 ): InputKeying<Ref> & Required<Pick<InputKeying<Ref>, "contentKey">> {
   return {
     selector: JSON.stringify(selectors),
-    contentKey: (ref, { signal }) => contentKeyOf(ref, selectors, worker, signal),
+    contentKey: (ref, { signal }) => contentKeyOf(ref, selectors, worker, { signal, sighting }),
   };
 }
 
@@ -83,21 +113,36 @@ async function contentKeyOf(
   ref: Ref,
   selectors: readonly PathSelector[],
   worker: Worker,
-  signal: AbortSignal,
+  { signal, sighting }: { readonly signal: AbortSignal; readonly sighting: Sighting | undefined },
 ): Promise<ContentKey> {
   await using tree = await openTree(ref, worker);
   if (tree === undefined) return { digest: digestOf("scratch") };
   const { local } = tree;
+  const statCache = local && (await worker.statCache(local.root));
+  const { seen } = sighting ?? {};
+  if (sighting !== undefined) sighting.seen = undefined;
   try {
-    const { digest, parts } =
-      local === undefined
-        ? await hashPaths(tree.root, selectors, undefined, { signal })
-        : await hashPaths(tree.root, selectors, local, {
-            signal,
-            resetOwner: true,
-            statCache: await worker.statCache(local.root),
-          });
-    return { digest, parts: parts.map(({ label, value }) => ({ label: partLabel(label), value })) };
+    if (local !== undefined && seen?.isTaken === true) {
+      const looks = seen.listed.map(match => isAsListed(match, { signal, statCache }));
+      if ((await Promise.all(looks)).every(same => same)) return seen.key;
+    }
+    const list = local !== undefined && sighting !== undefined;
+    const { digest, parts, listed } = await hashPaths(tree.root, selectors, local, {
+      signal,
+      resetOwner: local !== undefined,
+      statCache,
+      list,
+    });
+    const key = { digest, parts: parts.map(({ label, value }) => ({ label: partLabel(label), value })) };
+    if (list)
+      sighting.seen = {
+        root: local.root,
+        listed: listed[0] ?? [],
+        key,
+        atMs: performance.now(),
+        isTaken: false,
+      };
+    return key;
   } catch (error) {
     const paths = selectors.flatMap(({ path, requiredPaths = [] }) => [path, ...requiredPaths]);
     throw explainMissing(error, paths, tree);

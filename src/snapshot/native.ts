@@ -34,7 +34,7 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       if (!(await store.use(id))) throw missing(id);
       return { root: store.files(id), [Symbol.asyncDispose]: nothing };
     },
-    chain: id => store.chain(id),
+    chain: id => store.steps(id),
     exists: id => store.isWhole(id, "native"),
     async lookup(name) {
       const id = snapshotIdOfName(nativeName(name));
@@ -63,7 +63,11 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
 }
 
 interface NativeActive extends ActiveSnapshot {
-  commit(options?: { readonly name?: string; readonly laid?: Laid }): Promise<SnapshotId>;
+  commit(options?: {
+    readonly name?: string;
+    readonly revisionOf?: SnapshotId;
+    readonly laid?: Laid;
+  }): Promise<SnapshotId>;
 }
 
 async function prepare(
@@ -94,6 +98,8 @@ async function prepare(
     parts: () => Promise.resolve({ own: files, below: undefined }),
     note: (name, bytes) => writeNote(draft, name, bytes),
     async commit(options = {}) {
+      if (options.revisionOf !== undefined)
+        throw new BakeError("internal", "BUG: a snapshot that is a whole copy cannot be a revision");
       if (over) throw new BakeError("internal", "BUG: commit of a snapshot that is over");
       over = true;
       if (options.laid !== undefined) writeLaid(draft, options.laid);

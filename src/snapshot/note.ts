@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
-import type { SnapshotId } from "./snapshotter.ts";
+import type { Noted, SnapshotId } from "./snapshotter.ts";
 import type { SnapshotStore } from "./snapshotstore.ts";
 
 /** Writes a note into the folder that becomes the snapshot. */
@@ -17,7 +17,7 @@ export async function readNote(
   store: SnapshotStore,
   id: SnapshotId,
   name: string,
-): Promise<{ readonly own: string; readonly bytes: Buffer } | undefined> {
+): Promise<Noted | undefined> {
   if ((await store.use(id)) === undefined) return undefined;
   const own = store.files(id);
   const bytes = await readFile(join(dirname(own), fileName(name))).catch(() => undefined);

@@ -15,7 +15,10 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { SnapshotId } from "./snapshotter.ts";
 
 export interface SnapshotMeta {
+  /** What the files lie over. */
   readonly parent: SnapshotId | undefined;
+  /** It is another version of its parent, made upon the same as that. Absent for none. */
+  readonly revision?: true;
   /** Milliseconds since 1970. */
   readonly created: number;
   readonly kind: "overlay" | "native";
@@ -35,8 +38,10 @@ export interface SnapshotStore {
   use(id: SnapshotId): Promise<SnapshotMeta | undefined>;
   /** Whether a snapshot and all that it builds upon is there; leases it. */
   isWhole(id: SnapshotId, kind: SnapshotMeta["kind"]): Promise<boolean>;
-  /** Oldest first. @throws BakeError "state-unusable" when one is missing */
+  /** All whose files make up its tree, oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
+  /** Those among them that are steps upon each other: without what a later one is a revision of. */
+  steps(id: SnapshotId): Promise<readonly SnapshotId[]>;
   /** Moves a folder holding `fs` into place. When a snapshot of that name is there already, that one is kept. */
   commit(draft: string, meta: NewMeta, name: string | undefined): Promise<SnapshotId>;
   /** Which of `ids` were removed: those that have no children and that nobody uses. */
@@ -51,7 +56,7 @@ export interface ListedSnapshot {
   readonly lastUsedMs: number;
 }
 
-export type NewMeta = Pick<SnapshotMeta, "parent" | "kind" | "copiedNs">;
+export type NewMeta = Pick<SnapshotMeta, "parent" | "revision" | "kind" | "copiedNs">;
 
 const LOCK = "snapshots";
 
@@ -145,6 +150,13 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
         next = meta.parent;
       }
       return chain.reverse();
+    },
+    async steps(id) {
+      const chain = await store.chain(id);
+      return chain.filter((_, at) => {
+        const next = chain[at + 1];
+        return next === undefined || known.get(next)?.revision !== true;
+      });
     },
     async commit(draft, meta, name) {
       const id = name === undefined ? newSnapshotId() : snapshotIdOfName(name);
@@ -292,7 +304,7 @@ function parseMeta(text: string): SnapshotMeta | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { check, ...fields } = value as Readonly<Record<string, unknown>>;
   if (check !== checkOf(fields)) return undefined;
-  const { parent, created, kind, boot, bootNs, copiedNs } = fields;
+  const { parent, revision, created, kind, boot, bootNs, copiedNs } = fields;
   if (parent !== undefined && typeof parent !== "string") return undefined;
   if (typeof created !== "number" || (kind !== "overlay" && kind !== "native")) return undefined;
   if (typeof boot !== "string" || typeof bootNs !== "string") return undefined;
@@ -302,6 +314,7 @@ function parseMeta(text: string): SnapshotMeta | undefined {
     kind,
     boot,
     bootNs,
+    ...(revision === true && { revision }),
     ...(typeof copiedNs === "string" && { copiedNs }),
   };
 }

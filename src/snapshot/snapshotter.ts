@@ -17,14 +17,14 @@ export interface Snapshotter {
   prepare(parent: SnapshotId | undefined): Promise<ActiveSnapshot>;
   /** The whole tree of a snapshot for reading; unmounted on dispose. */
   view(id: SnapshotId): Promise<MountedTree>;
-  /** The snapshot and its ancestors, oldest first. @throws BakeError "state-unusable" when one is missing */
+  /** The snapshot and what it was made upon, oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
   /** Whether a snapshot is there; if so it stays while this process lives. */
   exists(id: SnapshotId): Promise<boolean>;
   /** The snapshot committed under a name, such as the chain id of image layers; it stays while this process lives. */
   lookup(name: string): Promise<SnapshotId | undefined>;
-  /** What was noted beside a snapshot, and the directory of its own entries; it stays while this process lives. */
-  noted(id: SnapshotId, name: string): Promise<{ readonly own: string; readonly bytes: Buffer } | undefined>;
+  /** What was noted beside a snapshot; it stays while this process lives. */
+  noted(id: SnapshotId, name: string): Promise<Noted | undefined>;
   /** What a snapshot changed against its parent, sorted by path component (bytes of UTF-8), parents before children. */
   changes(id: SnapshotId): Promise<SnapshotChanges>;
   /** What an upper tree changed against a lower one that it need not be made from; undefined is an empty tree. */
@@ -35,6 +35,12 @@ export interface Snapshotter {
    * one snapshot. Removed entries are not looked for behind symlinks.
    */
   lay(base: SnapshotId | undefined, changes: SnapshotChanges, signal: AbortSignal): Promise<SnapshotId>;
+}
+
+export interface Noted {
+  /** The directory of the snapshot's own entries. */
+  readonly own: string;
+  readonly bytes: Buffer;
 }
 
 export interface MountedTree extends AsyncDisposable {
@@ -55,8 +61,11 @@ export interface ActiveSnapshot extends MountedTree {
   /**
    * Makes the tree permanent; the active snapshot may no longer be used, dispose does nothing then. With a name it
    * can be looked up again; when another process was first with that name, its snapshot is the result.
+   *
+   * The revision of a snapshot made upon the same parent takes its place: the tree is what was made laid over that
+   * snapshot, and its changes are all those over the parent. For overlays only, and not of a revision.
    */
-  commit(options?: { readonly name?: string }): Promise<SnapshotId>;
+  commit(options?: { readonly name?: string; readonly revisionOf?: SnapshotId }): Promise<SnapshotId>;
 }
 
 export interface TreeParts {

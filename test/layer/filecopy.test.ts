@@ -61,7 +61,8 @@ class Versions {
     const destRoot = join(this.#dir.path, `v${this.#count++}`);
     mkdirSync(destRoot);
     const sources = new StatTable(0);
-    const sharing = { earlier: this.#earlier, sources };
+    const earlier = this.#earlier && { ...this.#earlier, mayStay: false };
+    const sharing = { earlier, sources };
     await copyInto({ ...flags, srcRoot: this.source, src: "/", destRoot, dest: "/", sharing });
     const stored = StatTable.decode(sources.encode(), 0);
     assert.ok(stored);
