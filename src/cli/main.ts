@@ -34,9 +34,16 @@ process.on("uncaughtException", error => {
   process.exit();
 });
 
-void run(environment, interruption.signal).then(code => {
-  process.exitCode = code;
+void run(environment, interruption.signal).then(async code => {
+  await Promise.all([environment.stdout, environment.stderr].map(written));
+  // At once: taking the engine's heap down piece by piece takes longer than many a command.
+  process.exit(code);
 });
+
+/** Resolves when everything given to a stream so far has gone out, or never will. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise(resolve => stream.write("", () => resolve()));
+}
 
 async function run(environment: Environment, signal: AbortSignal): Promise<number> {
   try {
