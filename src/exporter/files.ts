@@ -9,6 +9,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { notesOwners } from "../layer/owner.ts";
 import { packTree } from "../layer/pack.ts";
+import { walkStack } from "../layer/stack.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import type { MountedTree, Snapshotter } from "../snapshot/snapshotter.ts";
@@ -55,11 +56,12 @@ async function stageLocal(
     await mkdir(staged.path, { mode: 0o755 });
     for (const { image, prefix } of platformFolders(request, input)) {
       context.signal.throwIfAborted();
-      await using tree = await viewOf(image.ref, deps.snapshots);
-      if (tree === undefined) continue;
+      const stack = await stackOf(image.ref, deps.snapshots);
+      if (stack.length === 0) continue;
       await copyInto({
-        srcRoot: tree.root,
+        srcRoot: folderOfAll(stack),
         src: "/",
+        walk: walkStack(stack, { signal: context.signal }),
         destRoot: staged.path,
         dest: `/${prefix}`,
         followSymlink: false,
@@ -155,6 +157,26 @@ function platformFolders(
 
 function folderName({ os, architecture, variant }: Platform): string {
   return path.basename([os, architecture, variant].filter(part => part).join("_"));
+}
+
+/** The folders of a tree's content, as `Snapshotter.stack`; none for an empty tree. */
+async function stackOf(ref: Ref, snapshots: Snapshotter): Promise<readonly string[]> {
+  switch (ref.tag) {
+    case "scratch":
+      return [];
+    case "snapshot":
+      return snapshots.stack(ref.id);
+    case "local":
+      throw new BakeError("internal", "BUG: a local tree reached an exporter");
+  }
+}
+
+/** The innermost folder that all are in, or are. */
+function folderOfAll(folders: readonly string[]): string {
+  let [common = "/"] = folders;
+  while (common !== "/" && !folders.every(folder => folder === common || folder.startsWith(`${common}/`)))
+    common = path.dirname(common);
+  return common;
 }
 
 async function viewOf(ref: Ref, snapshots: Snapshotter): Promise<MountedTree | undefined> {

@@ -34,6 +34,10 @@ export async function createNativeSnapshotter(store: SnapshotStore, owner: Owner
       if (!(await store.use(id))) throw missing(id);
       return { root: store.files(id), [Symbol.asyncDispose]: nothing };
     },
+    async stack(id) {
+      if (!(await store.use(id))) throw missing(id);
+      return [store.files(id)];
+    },
     chain: id => store.steps(id),
     exists: id => store.isWhole(id, "native"),
     async lookup(name) {

@@ -49,6 +49,7 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
     kind: "overlay",
     prepare: async parent => prepare(libc, store, owner, parent),
     view: async id => view(libc, store, owner, id),
+    stack: async id => (await store.chain(id)).map(layer => store.files(layer)),
     chain: id => store.steps(id),
     exists: id => store.isWhole(id, "overlay"),
     async lookup(name) {

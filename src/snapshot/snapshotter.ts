@@ -17,6 +17,11 @@ export interface Snapshotter {
   prepare(parent: SnapshotId | undefined): Promise<ActiveSnapshot>;
   /** The whole tree of a snapshot for reading; unmounted on dispose. */
   view(id: SnapshotId): Promise<MountedTree>;
+  /**
+   * The folders that make up the tree of a snapshot, oldest first, each over those before by the rules of overlayfs:
+   * for reading all of it without a mount.
+   */
+  stack(id: SnapshotId): Promise<readonly string[]>;
   /** The snapshot and what it was made upon, oldest first. @throws BakeError "state-unusable" when one is missing */
   chain(id: SnapshotId): Promise<readonly SnapshotId[]>;
   /** Whether a snapshot is there; if so it stays while this process lives. */

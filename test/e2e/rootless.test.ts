@@ -156,8 +156,11 @@ test(
     const { stderr } = await bakeOk(["--progress=plain"], { ...project.as, env });
     assert.equal(project.read("out/who"), "0\n");
     assert.match(stderr, /^note: .*newuidmap is not installed.* fix: sudo .*uidmap|shadow/m);
-    const again = await bakeOk(["--progress=plain"], { ...project.as, env });
+    const again = await bakeOk(["--progress=plain", "--no-cache"], { ...project.as, env });
     assert.equal(again.stderr.match(/one id only/g)?.length ?? 0, 1, again.stderr);
+    const cached = await bakeOk(["--progress=plain"], { ...project.as, env });
+    assert.doesNotMatch(cached.stderr, /one id only/, "what is cached needs no rights");
+    assert.equal(project.read("out/who"), "0\n");
 
     project.write("Dockerfile", `${baseStage}USER 1000\nRUN true\n`);
     const failed = await bake(["--progress=plain"], { ...project.as, env });
