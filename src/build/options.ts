@@ -81,13 +81,20 @@ function ulimitEntry(text: string, what: string): readonly [string, string] {
   return [name, `${name}=${soft}:${hard}`];
 }
 
-function hostEntries({ name }: BuildTarget, host: string, ips: string): readonly string[] {
+/**
+ * `host-gateway` is the machine itself. In its own network steps reach it for sure; which other network they get is known
+ * only when they run, and not all lead to it. buildx with a builder of its own refuses it altogether.
+ */
+function hostEntries({ name, network }: BuildTarget, host: string, ips: string): readonly string[] {
   return ips.split(",").map(text => {
     const ip = /^\[(.+)\]$/.exec(text)?.[1] ?? text;
     if (ip === "host-gateway") {
-      throw new BakeError("not-supported", `target "${name}": extra host "${host}" asks for "host-gateway"`, {
-        hint: "give the address itself",
-      });
+      if (network === "host") return `${host}=127.0.0.1`;
+      throw new BakeError(
+        "not-supported",
+        `target "${name}": extra host "${host}" asks for "host-gateway", which steps reach in the host's network only`,
+        { hint: 'set network = "host" on the target, or give an address that other machines reach it by' },
+      );
     }
     if (isIP(ip) === 0)
       throw new BakeError(

@@ -287,6 +287,6 @@ async function secretVariables(
 
 function missingSecret(id: string): BakeError {
   return new BakeError("file-missing", `a step needs the secret "${id}", which was not given`, {
-    hint: `add secret = ["id=${id},src=FILE"] to the target`,
+    hint: `add secret = ["id=${id},src=FILE"] to the target, or ["id=${id},env=NAME"] and set that variable`,
   });
 }

@@ -32,7 +32,7 @@ function hintFor(path: string, tree: SearchedTree): string | undefined {
   if (local === undefined) return nearHint(path, tree);
   return exists(under(root, cleanPath(path)))
     ? excludedHint(path, local)
-    : (nearHint(path, tree) ?? excludedHint(path, local));
+    : (nearHint(path, tree) ?? excludedHint(path, local) ?? `it was looked for in ${JSON.stringify(root)}`);
 }
 
 function exists(absolute: string): boolean {

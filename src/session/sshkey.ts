@@ -25,7 +25,10 @@ export function parseSshKey(file: string, name: string): SshKey {
   } catch (thrown) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     if (thrown instanceof Encrypted || /passphrase|interrupted or cancelled/i.test(message))
-      throw invalid("it has a passphrase", `load it into an agent (ssh-add "${name}") and lend that one`);
+      throw invalid(
+        "it has a passphrase",
+        `load it into an agent (ssh-add "${name}") and lend that: an ssh id without a path`,
+      );
     throw invalid(thrown instanceof Unsupported ? message : "it is not a private key", undefined);
   }
   const form = forms[key.asymmetricKeyType ?? ""];

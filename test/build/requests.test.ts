@@ -130,6 +130,17 @@ test("attributes become the frontend's options", () => {
   assert.deepEqual(noCache, ["one", "two"]);
 });
 
+test("host-gateway is the machine itself where the steps have its network, and refused elsewhere", () => {
+  using dir = project();
+  const text = (network: string): string =>
+    `target "default" {\nextra-hosts = { box = "host-gateway" }\nnetwork = "${network}"\n}`;
+  assert.equal(only(plan(dir.path, text("host"))).options["add-hosts"], "box=127.0.0.1");
+  assert.throws(
+    () => plan(dir.path, text("default")),
+    /extra host "box" asks for "host-gateway", which steps reach/,
+  );
+});
+
 test("no-cache means all stages, whatever the filter says", () => {
   using dir = project();
   const { options, noCache } = only(

@@ -46,8 +46,8 @@ const cases: readonly Case[] = [
   {
     name: "a missing file of COPY is named, with the line that wants it",
     files: { "bake.hcl": target("default"), Dockerfile: `${baseStage}COPY nothere /x\n` },
-    exitCode: 1,
-    message: /nothere[^]*Dockerfile:5/,
+    exitCode: 2,
+    message: /"\/nothere" does not exist\n[^]*Dockerfile:5[^]*it was looked for in "\//,
   },
   {
     name: "a failed command shows its line and exit code",
