@@ -177,13 +177,18 @@ function noteUse(path: string): void {
 
 /** A file's content, each piece in a buffer of its own. */
 async function* piecesOf(path: string, signal: AbortSignal | undefined): AsyncIterable<Buffer> {
+  // Most blobs are far smaller than a buffer; those of many at once would keep the garbage collector busy.
+  let { size: left } = statSync(path);
+  if (left === 0) return;
   const file = await open(path);
   try {
-    for (;;) {
+    while (left > 0) {
       signal?.throwIfAborted();
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(BUFFER_BYTES), 0, BUFFER_BYTES);
+      const room = Buffer.allocUnsafe(Math.min(left, BUFFER_BYTES));
+      const { bytesRead } = await file.read(room, 0, room.length);
       if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+      left -= bytesRead;
+      yield room.subarray(0, bytesRead);
     }
   } finally {
     await file.close();

@@ -1,6 +1,6 @@
 // Staging areas beside a destination: content is complete in a hidden neighbour before one rename shows it.
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, lstatSync } from "node:fs";
 import { access, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Owner } from "../content/lease.ts";
@@ -29,7 +29,10 @@ export async function stageBeside(dest: string, owner: Pick<Owner, "noteOutside"
   owner.noteOutside(staged);
   return {
     path: staged,
-    [Symbol.asyncDispose]: () => rm(staged, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {
+      if (lstatSync(staged, { throwIfNoEntry: false }) !== undefined)
+        await rm(staged, { recursive: true, force: true });
+    },
   };
 }
 
