@@ -52,9 +52,16 @@ export interface ListedMatch extends SourceMatch {
 export interface ContentHash {
   readonly digest: Digest;
   /** What the digest is made of, for explanations: an entry per path, or per directory when there are many. */
-  readonly parts: readonly { readonly label: string; readonly value: string }[];
+  readonly parts: readonly ContentPart[];
   /** The matches of each selector, when asked for. */
   readonly listed: readonly (readonly ListedMatch[])[];
+}
+
+export interface ContentPart {
+  readonly label: string;
+  readonly value: string;
+  /** The value is the permission bits of what the label names, which are not the usual ones. Default: all but these. */
+  readonly isMode?: true;
 }
 
 /** Explanations longer than this help nobody and would bloat cache records. */
@@ -103,7 +110,8 @@ export async function hashPaths(
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
           const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
           const body = known?.digest ?? bodyOf(entry, hasher, { shown: label, isPlain: tail === "" });
-          const at = entries?.add(entry);
+          // Of a link's own attributes nothing is said here.
+          const at = entries?.add(entry, tail === "" && entry.kind !== "symlink");
           const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
           // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
           const record = (text: string): string =>
@@ -243,7 +251,7 @@ function bodyOf(
 /** Groups entries by directory, at the greatest depth that leaves few enough of them. */
 function summarise(labels: readonly string[], records: readonly string[]): ContentHash["parts"] {
   if (labels.length <= MAX_PARTS)
-    return labels.map((label, index) => ({ label, value: shortDigest([records[index] ?? ""]) }));
+    return labels.flatMap((label, index) => partsOf(label, records[index] ?? ""));
   let best: readonly string[] | undefined;
   for (let depth = 1; ; depth++) {
     const names = namesAt(labels, depth);
@@ -260,6 +268,16 @@ function summarise(labels: readonly string[], records: readonly string[]): Conte
     else group.push(records[index] ?? "");
   }
   return [...groups].map(([label, group]) => ({ label, value: shortDigest(group) }));
+}
+
+/** What most files have: it is not worth a part. */
+const USUAL_MODES = new Set(["file 644", "directory 755", "symlink 777"]);
+
+function partsOf(label: string, record: string): readonly ContentPart[] {
+  const [index = "", name = "", path = "", kind = "", mode = "", ...rest] = record.split("\0");
+  const content = { label, value: shortDigest([[index, name, path, kind, ...rest].join("\0")]) };
+  const isUsual = USUAL_MODES.has(`${kind.replace(/=.*$/s, "")} ${mode}`);
+  return isUsual ? [content] : [content, { label, value: mode, isMode: true }];
 }
 
 /** The first `depth` elements of each path; undefined when that makes too many groups. */

@@ -1,10 +1,17 @@
 // A ref as something to read or to build upon: mounted trees, snapshots of directories read in place, content keys.
-import { hashPaths, isAsListed, type ListedMatch, type PathSelector } from "../layer/contenthash.ts";
+import {
+  type ContentPart,
+  hashPaths,
+  isAsListed,
+  type ListedMatch,
+  type PathSelector,
+} from "../layer/contenthash.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { SnapshotId } from "../snapshot/snapshotter.ts";
-import type { ContentKey, InputKeying } from "../solver/op.ts";
+import { qualityLabel } from "../solver/explain.ts";
+import type { ContentKey, InputKeying, KeyPart } from "../solver/op.ts";
 import type { Worker } from "../worker/worker.ts";
 import { explainMissing } from "./missing.ts";
 
@@ -133,7 +140,7 @@ async function contentKeyOf(
       statCache,
       list,
     });
-    const key = { digest, parts: parts.map(({ label, value }) => ({ label: partLabel(label), value })) };
+    const key = { digest, parts: parts.map(keyPart) };
     if (list)
       sighting.seen = {
         root: local.root,
@@ -147,6 +154,13 @@ async function contentKeyOf(
     const paths = selectors.flatMap(({ path, requiredPaths = [] }) => [path, ...requiredPaths]);
     throw explainMissing(error, paths, tree);
   }
+}
+
+function keyPart({ label, value, isMode }: ContentPart): KeyPart {
+  const named = partLabel(label);
+  return isMode === true
+    ? { label: qualityLabel("mode", named), value, shown: value }
+    : { label: named, value };
 }
 
 /** What explanations call a piece of a tree: a file, or the files of a folder too large to be told one by one. */

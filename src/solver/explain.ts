@@ -50,7 +50,7 @@ export function explainParts(
   const changes = compareParts(plain, fresh);
   // An input rebuilt with the same content changes its id alone; the pieces of its content say more than its digest.
   const pieces = changes.filter(change => inputOf(change.label) === undefined);
-  const chosen = pieces.length > 0 ? pieces : changes;
+  const chosen = (pieces.length > 0 ? pieces : changes).filter(change => !isOfNew(change, changes));
   if (chosen.length === 0) {
     const moved = firstMoved(plain, fresh);
     return moved === undefined ? OTHER_REASONS.lost : `the order of its ${nounOf(moved)}s changed`;
@@ -112,6 +112,21 @@ export function compareParts(
   return changes;
 }
 
+/** The label of a part that is a quality of what another part's label names; only unusual values have a part. */
+export function qualityLabel(quality: string, label: string): string {
+  return `${quality} of ${label}`;
+}
+
+function ofWhat(label: string): string | undefined {
+  return /^[a-z]+ of (.*)$/s.exec(label)?.[1];
+}
+
+/** Whether a change is of the quality of something that is there, or not there, as a whole. */
+function isOfNew({ label }: PartChange, changes: readonly PartChange[]): boolean {
+  const thing = ofWhat(label);
+  return changes.some(other => other.label === thing && other.change !== "changed");
+}
+
 /** The first label that stands elsewhere than before, of labels that are all the same. */
 function firstMoved(before: readonly StoredPart[], now: readonly StoredPart[]): string | undefined {
   // Two keys of a step share parts; each is told once.
@@ -160,6 +175,9 @@ function factOf({ label, change, from, to }: PartChange, inputs: readonly string
   const name = /^.*? (".*")$/.exec(label)?.[1];
   const noun = nounOf(label);
   const [before, after] = [abridged(from), abridged(to)];
+  // The usual value of a quality has no part.
+  if (ofWhat(label) !== undefined && change !== "changed")
+    return { noun, name, verb: after === undefined ? "changed" : `changed to ${after}` };
   const differ = change === "changed" && before !== undefined && after !== undefined && before !== after;
   return { noun, name, verb: differ ? `changed from ${before} to ${after}` : change };
 }

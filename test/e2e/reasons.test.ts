@@ -193,7 +193,7 @@ const CHANGES: readonly Change[] = [
   {
     name: "the mode of a file",
     change: project => chmodSync(join(project.cwd, "src/a"), 0o700),
-    told: [`COPY file "src/a" changed`],
+    told: [`COPY mode of file "src/a" changed to "700"`],
   },
   {
     name: "a link in place of a file",

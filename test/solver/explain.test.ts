@@ -18,6 +18,32 @@ const rows: readonly Row[] = [
   ],
   ["a part not shown", [["env TOKEN", "1"]], [["env TOKEN", "2"]], "env TOKEN changed"],
   ["parts that look the same", [["command", "1", "make"]], [["command", "2", "make"]], "command changed"],
+  [
+    "a quality that only unusual things have told, then changed, then usual again",
+    [
+      ["file a", "1"],
+      ['mode of file "b"', "2", "755"],
+      ["mode of c", "3", "600"],
+    ],
+    [
+      ["file a", "1"],
+      ["mode of a", "2", "700"],
+      ['mode of file "b"', "4", "711"],
+    ],
+    'mode of a changed to "700", mode of file "b" changed from "755" to "711", mode of c changed',
+  ],
+  [
+    "a quality of what is new or gone says nothing",
+    [
+      ["file a", "1"],
+      ["mode of file a", "1", "755"],
+    ],
+    [
+      ["file b", "1"],
+      ["mode of file b", "1", "755"],
+    ],
+    "file b added, file a removed",
+  ],
   ["a new part and one that went", [["env A", "1"]], [["env B", "1"]], "env B added, env A removed"],
   ["an input", [[inputLabel(1), "1"]], [[inputLabel(1), "2"]], 'input "COPY . ." changed'],
   [
