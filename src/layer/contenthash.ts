@@ -110,8 +110,7 @@ export async function hashPaths(
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
           const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
           const body = known?.digest ?? bodyOf(entry, hasher, { shown: label, isPlain: tail === "" });
-          // Of a link's own attributes nothing is said here.
-          const at = entries?.add(entry, tail === "" && entry.kind !== "symlink");
+          const at = entries?.add(entry);
           const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
           // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
           const record = (text: string): string =>
