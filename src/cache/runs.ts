@@ -19,13 +19,18 @@ import type { StateRoot } from "../content/root.ts";
 import { isDigest } from "../oci/digest.ts";
 import type { StepVerdict, Verdict } from "../solver/verdict.ts";
 
+export interface RememberedStep extends StepVerdict {
+  /** The platform that was emulated for its command, `linux/arm64`. */
+  readonly emulated?: string;
+}
+
 export interface RunRecord {
   readonly target: string;
   /** Milliseconds since the epoch. */
   readonly endedAt: number;
   readonly succeeded: boolean;
   /** Inputs before users. */
-  readonly steps: readonly StepVerdict[];
+  readonly steps: readonly RememberedStep[];
   /** Ids of the cache mounts that its steps ask for. */
   readonly caches: readonly string[];
 }
@@ -141,14 +146,18 @@ function decodeRun(value: unknown): RunRecord | undefined {
   return { target, endedAt, succeeded, steps: decoded, caches: ids };
 }
 
-function decodeStep(value: unknown): StepVerdict | undefined {
+function decodeStep(value: unknown): RememberedStep | undefined {
   if (!isObject(value)) return undefined;
-  const { id, name, record } = value;
+  const { id, name, record, emulated } = value;
   const verdict = decodeVerdict(value["verdict"]);
   if (typeof id !== "string" || !isDigest(id) || typeof name !== "string" || verdict === undefined)
     return undefined;
   if (record !== undefined && (typeof record !== "string" || !isDigest(record))) return undefined;
-  return { id, name, verdict, ...(record !== undefined && { record }) };
+  return {
+    ...{ id, name, verdict },
+    ...(record !== undefined && { record }),
+    ...(typeof emulated === "string" && { emulated }),
+  };
 }
 
 function decodeVerdict(value: unknown): Verdict | undefined {

@@ -57,8 +57,9 @@ function needed(steps: readonly StepReport[]): readonly StepReport[] {
 
 const WIDTH = "CANCELED".length;
 
-function stepLines({ name, verdict }: StepReport, tense: Tense): readonly string[] {
-  const line = `  ${wordOf(verdict, tense).padEnd(WIDTH)}  ${oneLine(name)}`;
+function stepLines({ name, verdict, emulated }: StepReport, tense: Tense): readonly string[] {
+  const how = emulated === undefined ? "" : `  emulated ${emulated}`;
+  const line = `  ${wordOf(verdict, tense).padEnd(WIDTH)}  ${oneLine(name)}${how}`;
   const indent = " ".repeat(WIDTH + 4);
   if ("reason" in verdict) return [line, `${indent}because ${verdict.reason}`];
   if (verdict.tag === "unknown" && verdict.until !== name)
@@ -89,11 +90,12 @@ function wordOf(verdict: StepReport["verdict"], tense: Tense): string {
   }
 }
 
-function stepJson({ id, name, verdict }: StepReport, tense: Tense): object {
+function stepJson({ id, name, verdict, emulated }: StepReport, tense: Tense): object {
   return {
     digest: id,
     name,
     state: wordOf(verdict, tense).toLowerCase(),
+    ...(emulated !== undefined && { emulated }),
     ...("reason" in verdict && { reason: verdict.reason }),
     ...(verdict.tag === "unknown" && { until: verdict.until }),
   };

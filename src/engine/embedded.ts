@@ -277,7 +277,12 @@ function createRun(
       // A step that failed or was not reached is compared with what it was when it last succeeded.
       const kept = steps.map(step => {
         const record = step.record ?? findEarlier(before, step)?.record;
-        return record === undefined ? step : { ...step, record };
+        const emulated = emulation.platformOf(step.id);
+        return {
+          ...step,
+          ...(record !== undefined && { record }),
+          ...(emulated !== undefined && { emulated }),
+        };
       });
       const succeeded = !failed.has(name);
       const used = [...new Set(steps.flatMap(({ id }) => caches.get(id) ?? []))];

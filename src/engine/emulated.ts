@@ -16,6 +16,8 @@ interface EmulatedStep {
 export interface EmulationWatch {
   /** To be emitted through. */
   readonly emit: Emit;
+  /** What was emulated for the command of a step; undefined when nothing was, or it did not run. */
+  platformOf(id: StepId): string | undefined;
   /** A warning for each of the targets whose emulated commands took long, pointing at the longest. */
   warnings(
     targets: readonly string[],
@@ -46,6 +48,7 @@ export function watchEmulation(emit: Emit): EmulationWatch {
       }
       emit(event);
     },
+    platformOf: id => steps.get(id)?.platform,
     warnings: (targets, { targetsOf, rangeOf }) =>
       targets.flatMap(target => {
         const own = [...steps].filter(([id]) => targetsOf(id).includes(target));

@@ -2,9 +2,8 @@
 import type { ExportReport, ExportRequest } from "../exporter/exporter.ts";
 import type { CallAnswer, CallMethod } from "../frontend/answer.ts";
 import type { FrontendInput, FrontendRequest, IgnoreFile } from "../frontend/frontend.ts";
-import type { RunRecord } from "../cache/runs.ts";
+import type { RememberedStep, RunRecord } from "../cache/runs.ts";
 import type { Definition } from "../llb/definition.ts";
-import type { StepVerdict } from "../solver/verdict.ts";
 import type { Emit } from "../progress/event.ts";
 import type { KeptStep, Session } from "../session/session.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
@@ -62,7 +61,7 @@ export interface StepPlace {
 }
 
 /** What became of a step of one target, or would. */
-export type StepReport = StepVerdict;
+export type StepReport = RememberedStep;
 
 /** The steps of one request, inputs before users. */
 export interface PlanReport {

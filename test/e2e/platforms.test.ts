@@ -178,6 +178,11 @@ test(
 
     const first = await bakeOk(["--progress=plain", "app"], project);
     assert.match(first.stderr, /^#\d+ emulated linux\/s390x$/m);
+    const told = await bakeOk(["explain", "app"], project);
+    assert.match(
+      told.stdout,
+      /^ +RAN +.*RUN .* {2}emulated linux\/s390x\n +because it was not built before$/m,
+    );
     const cached = await bakeOk(["--progress=plain", "app"], { ...project, env });
     assert.doesNotMatch(cached.stderr, /emulated/);
     assert.equal(project.read("out/x"), "built\n");
