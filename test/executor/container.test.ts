@@ -290,36 +290,39 @@ for (const runtime of ["crun", "runc"]) {
     assert.equal(result.out, `first\n${statSync("/bin/busybox").size}\n`);
   });
 
-  test(
-    `${runtime}: after kill -9 of the process that runs a step, the next one leaves nothing of it`,
-    { skip },
-    async t => {
-      const { root, owner } = await openStateDir(t);
-      const script = fileURLToPath(new URL("./steprunner.ts", import.meta.url));
-      const child = spawn(process.execPath, ["--import", "tsx", script, root.path, runtime, LONG], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      const first = await Promise.race([
-        once(child.stdout, "data").then(([line]) => String(line)),
-        once(child, "exit").then(() => assert.fail("no step")),
-      ]);
-      const dead = first.trim();
-      assert.notDeepEqual(mountsBelow(root.path), []);
-      assert.notDeepEqual(containersOf(dead), []);
-      child.kill("SIGKILL");
-      await once(child, "exit");
-      await using next = await openOwner(root);
-      assert.deepEqual(mountsBelow(root.path), []);
-      // Neither the runtime nor what gave the step a network.
-      assert.deepEqual(
-        commandLines().filter(line => line.includes(dead)),
-        [],
-      );
-      assert.deepEqual(cgroupsOf(dead), []);
-      assert.equal(processesWith(LONG), 0);
-      assert.deepEqual(readdirSync(root.owners).sort(), [owner.name, next.name].sort());
-    },
-  );
+  for (const parent of ["", `llbaketest-killed-${process.pid}-${runtime}`])
+    test(
+      `${runtime}: after kill -9 of the process that runs a step${parent && " below a cgroup"}, the next one leaves nothing of it`,
+      { skip },
+      async t => {
+        const { root, owner } = await openStateDir(t);
+        const script = fileURLToPath(new URL("./steprunner.ts", import.meta.url));
+        const child = spawn(process.execPath, ["--import", "tsx", script, root.path, runtime, LONG, parent], {
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        const first = await Promise.race([
+          once(child.stdout, "data").then(([line]) => String(line)),
+          once(child, "exit").then(() => assert.fail("no step")),
+        ]);
+        const dead = first.trim();
+        assert.notDeepEqual(mountsBelow(root.path), []);
+        assert.notDeepEqual(containersOf(dead), []);
+        if (parent !== "") assert.notDeepEqual(cgroupsNamed(parent), []);
+        child.kill("SIGKILL");
+        await once(child, "exit");
+        await using next = await openOwner(root);
+        assert.deepEqual(mountsBelow(root.path), []);
+        // Neither the runtime nor what gave the step a network.
+        assert.deepEqual(
+          commandLines().filter(line => line.includes(dead)),
+          [],
+        );
+        assert.deepEqual(cgroupsOf(dead), []);
+        if (parent !== "") assert.deepEqual(cgroupsNamed(parent), []);
+        assert.equal(processesWith(LONG), 0);
+        assert.deepEqual(readdirSync(root.owners).sort(), [owner.name, next.name].sort());
+      },
+    );
 }
 
 test("a runtime that is not there is told, with what to install", async t => {

@@ -5,7 +5,7 @@ import { createExecutor } from "../../src/executor/container.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
 import { makeBusyboxRoot } from "../rig/statedir.ts";
 
-const [path = "", runtime = "", seconds = ""] = process.argv.slice(2);
+const [path = "", runtime = "", seconds = "", cgroupParent = ""] = process.argv.slice(2);
 const root = await openStateRoot(path);
 const owner = await openOwner(root);
 const snapshots = await openSnapshotter(root, owner);
@@ -20,6 +20,7 @@ await executor.run(
     cwd: "/",
     user: "",
     network: "default",
+    ...(cgroupParent && { cgroupParent }),
     insecure: false,
   },
   { path: step.root, readonly: false, mounts: [] },
