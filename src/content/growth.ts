@@ -12,6 +12,8 @@ const LOOK_MS = 100;
 /** Walking takes at most this part of the time. */
 const WALK_PART = 1 / 20;
 const WALK_MS = 1_000;
+/** A walk of this many milliseconds is not repeated whenever something was written. */
+const LONG_WALK_MS = 50;
 const RECOUNT_MS = 2_000;
 /** A folder, and what else is there of a build that has made nothing. */
 const EMPTY_BYTES = 64 * 1024;
@@ -30,8 +32,15 @@ export function watchGrowth(root: StateRoot, owner: Owner): AsyncDisposable {
 
 async function watch(root: StateRoot, { path, ledger }: Owner, over: AbortSignal): Promise<void> {
   const active = join(path, "active");
-  let walked = { atMs: Date.now(), freeBytes: freeOf(root), pauseMs: WALK_MS };
-  let counted = { ...walked, chargedBytes: ledger.chargedBytes, pauseMs: RECOUNT_MS };
+  let walked = { atMs: Date.now(), freeBytes: freeOf(root), pauseMs: WALK_MS, tookMs: 0, activeBytes: 0 };
+  /** The free space when growth was last told. */
+  let toldFreeBytes = walked.freeBytes;
+  let counted = {
+    atMs: walked.atMs,
+    freeBytes: walked.freeBytes,
+    chargedBytes: ledger.chargedBytes,
+    pauseMs: RECOUNT_MS,
+  };
   for (;;) {
     try {
       await delay(LOOK_MS, undefined, { signal: over });
@@ -40,11 +49,19 @@ async function watch(root: StateRoot, { path, ledger }: Owner, over: AbortSignal
     }
     const freeBytes = freeOf(root);
     const atMs = Date.now();
-    if (walked.freeBytes - freeBytes < ledger.pieceBytes / 4 && atMs - walked.atMs < walked.pauseMs) continue;
+    const isDue = atMs - walked.atMs >= walked.pauseMs;
+    if (!isDue && toldFreeBytes - freeBytes < ledger.pieceBytes / 4) continue;
+    toldFreeBytes = freeBytes;
+    if (!isDue && walked.tookMs >= LONG_WALK_MS) {
+      // Until then all that the disk lost counts as this build's: charging others' too does no harm for so long.
+      await ledger.grown(walked.activeBytes + Math.max(0, walked.freeBytes - freeBytes));
+      continue;
+    }
     const activeBytes = await treeSize(active, over);
     // A build that only reads needs no room.
     if (ledger.chargedBytes > 0 || activeBytes > EMPTY_BYTES) await ledger.grown(activeBytes);
-    walked = { atMs: Date.now(), freeBytes, pauseMs: pauseAfter(Date.now() - atMs, WALK_MS) };
+    const tookMs = Date.now() - atMs;
+    walked = { atMs: Date.now(), freeBytes, pauseMs: pauseAfter(tookMs, WALK_MS), tookMs, activeBytes };
     // Caches of steps and repositories grow in place, and what others write to the disk counts for its free space.
     const unexplained = counted.freeBytes - freeBytes - (ledger.chargedBytes - counted.chargedBytes);
     if (unexplained < 4 * ledger.pieceBytes || walked.atMs - counted.atMs < counted.pauseMs) continue;

@@ -110,7 +110,8 @@ export async function hashPaths(
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
           const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
           const body = known?.digest ?? bodyOf(entry, hasher, { shown: label, isPlain: tail === "" });
-          const at = entries?.add(entry);
+          // Of a link's own attributes nothing is said here.
+          const at = entries?.add(entry, tail === "" && entry.kind !== "symlink");
           const head = describe(entry, resetOwner, otherName(entry, label, firstNames));
           // Every field but the last ends in a zero byte, which none can contain, so records cannot run into each other.
           const record = (text: string): string =>

@@ -490,8 +490,9 @@ class Copier {
     if (changesOwner) lchownSync(target, uid, gid);
     // After the owner, because changing that drops the setuid bit and capabilities.
     if (kind !== "symlink" && (changesOwner || parent === undefined)) chmodSync(target, this.#modeOf(entry));
-    for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
-      this.#xattrs.set(target, name, value);
+    if (entry.isPlain !== true)
+      for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
+        this.#xattrs.set(target, name, value);
     // The note of an owner has come along, unless another one is wanted.
     if (notesOwners() && (owner !== undefined || resetOwner === true)) setOwner(target, uid, gid);
     this.#applyTimes(entry, target);

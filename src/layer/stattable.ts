@@ -166,6 +166,7 @@ export class StatTable {
 
   #find(path: string): number | undefined {
     if (this.#paths[this.#next] === path) return this.#next++;
+    if (this.#next > 0 && this.#paths[this.#next - 1] === path) return this.#next - 1;
     // Nothing can come after the end but what is new; it is looked up once there is an index.
     this.#index ??= new Map(this.#paths.map((known, at) => [known, at]));
     const at = this.#index.get(path);

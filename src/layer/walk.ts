@@ -21,6 +21,8 @@ export interface WalkEntry {
   readonly absolute: string;
   readonly kind: EntryKind;
   readonly stats: EntryStats;
+  /** It was found to have no attributes that count as content; absent when nobody looked. */
+  readonly isPlain?: boolean;
   /** False for a directory that the filters leave out but that holds something they let in. */
   readonly matched: boolean;
 }
@@ -156,6 +158,12 @@ export function sortNames(names: string[]): string[] {
   return names.some(name => /[\ud800-\uffff]/.test(name)) ? names.sort(compareUtf8) : names.sort();
 }
 
+/** Undefined when there is nothing, also since what was a directory above it no longer is. */
 export function lstatEntry(absolute: string): EntryStats | undefined {
-  return lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+  try {
+    return lstatSync(absolute, { bigint: true, throwIfNoEntry: false });
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOTDIR") return undefined;
+    throw thrown;
+  }
 }

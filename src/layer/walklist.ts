@@ -13,6 +13,7 @@ export class WalkList {
   readonly #paths: string[] = [];
   readonly #kinds: EntryKind[] = [];
   readonly #unmatched = new Set<number>();
+  readonly #withAttributes = new Set<number>();
   #numbers = new BigInt64Array(FIRST_ROOM * WIDTH);
   /** The places of entries that were copied from where they were seen, some time after the walk. */
   readonly read: number[] = [];
@@ -27,11 +28,12 @@ export class WalkList {
     return this.#paths.length;
   }
 
-  /** Gives the place of the entry in the list. */
-  add({ path, kind, stats, matched }: WalkEntry): number {
+  /** Gives the place of the entry in the list. `isPlain` as in an entry. */
+  add({ path, kind, stats, matched }: WalkEntry, isPlain = false): number {
     const at = this.#paths.push(path) - 1;
     this.#kinds.push(kind);
     if (!matched) this.#unmatched.add(at);
+    if (!isPlain) this.#withAttributes.add(at);
     if (this.#numbers.length < (at + 1) * WIDTH) {
       const numbers = new BigInt64Array(this.#numbers.length * 2);
       numbers.set(this.#numbers);
@@ -64,6 +66,7 @@ export class WalkList {
       absolute: under(this.#root, path),
       stats: new ListedStats(this.#numbers, at * WIDTH),
       matched: !this.#unmatched.has(at),
+      ...(!this.#withAttributes.has(at) && { isPlain: true }),
     };
   }
 }
