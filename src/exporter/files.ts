@@ -22,7 +22,7 @@ import type {
   ExportRequest,
   StagedExport,
 } from "./exporter.ts";
-import { booleanOption } from "./options.ts";
+import { booleanOption, integerOption } from "./options.ts";
 import {
   expectFileDestination,
   expectFolderDestination,
@@ -54,6 +54,7 @@ async function stageLocal(
   const staged = await stageBeside(dest, deps.owner);
   try {
     await mkdir(staged.path, { mode: 0o755 });
+    const epoch = integerOption(request, "source-date-epoch");
     for (const { image, prefix } of platformFolders(request, input)) {
       context.signal.throwIfAborted();
       const stack = await stackOf(image.ref, deps.snapshots);
@@ -69,6 +70,8 @@ async function stageLocal(
         createDestPath: true,
         allowWildcard: false,
         allowEmptyWildcard: false,
+        // As BuildKit has it: here all times, not the newer ones alone.
+        ...(epoch !== undefined && { timestampNs: BigInt(epoch) * 1_000_000_000n }),
         // The result of an ordinary user is that user's, who could not remove files of others.
         ...((!isInitialNamespace() || notesOwners()) && { owner: { uid: 0, gid: 0 } }),
         signal: context.signal,
@@ -100,6 +103,7 @@ async function stageTar(
 ): Promise<StagedExport> {
   const dest = expectDest(request, "FILE");
   const { signal } = context;
+  const timestamp = integerOption(request, "source-date-epoch");
   const [only] = input.images;
   if (only === undefined || input.images.length > 1) {
     throw new BakeError("usage", "a tar of files holds one platform", {
@@ -108,7 +112,7 @@ async function stageTar(
   }
   const write = async (out: NodeJS.WritableStream, end: boolean): Promise<void> => {
     await using tree = await viewOf(only.ref, deps.snapshots);
-    const tar = tree === undefined ? emptyTar() : packTree({ root: tree.root, signal });
+    const tar = tree === undefined ? emptyTar() : packTree({ root: tree.root, timestamp, signal });
     await pipeline(Readable.from(tar), out, { signal, end });
   };
   if (dest === "-") {

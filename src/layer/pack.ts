@@ -17,6 +17,8 @@ import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 export interface PackOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Every entry gets this time, in seconds since the epoch; default is that of the file. */
+  readonly timestamp?: number | undefined;
   /** Times later than this many seconds since the epoch are written as this ("rewrite-timestamp"). */
   readonly clampEpoch?: number | undefined;
   /** Every entry gets this owner; default is the owner on disk. */
@@ -114,7 +116,7 @@ interface Writer {
   end(): Generator<Uint8Array, void, void>;
 }
 
-async function createWriter({ clampEpoch, owner, signal }: PackOptions): Promise<Writer> {
+async function createWriter({ timestamp, clampEpoch, owner, signal }: PackOptions): Promise<Writer> {
   const xattrs: Xattrs = await loadXattrs();
   /** First name of each file that has several, by device and inode. */
   const links = new Map<string, string>();
@@ -148,7 +150,7 @@ async function createWriter({ clampEpoch, owner, signal }: PackOptions): Promise
       uid,
       gid,
       size: kind === "file" ? Number(stats.size) : 0,
-      mtime: clampEpoch === undefined ? seconds : Math.min(seconds, clampEpoch),
+      mtime: timestamp ?? (clampEpoch === undefined ? seconds : Math.min(seconds, clampEpoch)),
       linkname: kind === "symlink" ? readlinkSync(absolute) : "",
       devMajor: device.major,
       devMinor: device.minor,

@@ -76,6 +76,23 @@ test("a tar holds the files with modes and links", async () => {
   assert.match(listing, /etc\/link -> app\.conf/);
 });
 
+test("with an epoch all files of a tar or a folder have its time", async () => {
+  await using rig = await engineRig();
+  const [dest, folder] = [join(rig.dir.path, "files.tar"), join(rig.dir.path, "folder")];
+  const attrs = { "source-date-epoch": "1500000000" };
+  await rig.solve(app, [
+    { type: "tar", attrs, dest },
+    { type: "local", attrs, dest: folder },
+  ]);
+  const listing = execFileSync("tar", ["--utc", "-tvf", dest], { encoding: "utf8" }).trim().split("\n");
+  assert.deepEqual(
+    listing.filter(line => !line.includes(" 2017-07-14 02:40 ")),
+    [],
+  );
+  for (const path of ["etc", "etc/app.conf", "etc/link"])
+    assert.equal(lstatSync(join(folder, path)).mtimeMs, 1_500_000_000_000, path);
+});
+
 test("destination - writes the archive to standard output", async () => {
   await using rig = await engineRig();
   await rig.solve(app, [{ type: "tar", attrs: {}, dest: "-" }]);
