@@ -57,15 +57,6 @@ export async function inParallel(count, width, task) {
   await Promise.all(Array.from({ length: Math.min(width, count) }, worker));
 }
 
-/** The first OCI runtime that runs the bundle: crun 1.8 refuses hosts with hybrid cgroups. */
-export function findRuntime(bundle) {
-  return ["crun", "runc", "youki"].find(
-    name =>
-      spawnSync(name, ["run", "--bundle", bundle, `llbake-bench-${process.pid}`], { stdio: "ignore" })
-        .status === 0,
-  );
-}
-
 async function timed(task, round) {
   const start = performance.now();
   await task(round);

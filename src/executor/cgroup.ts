@@ -41,6 +41,31 @@ export function limitCgroup(name: string, { memoryBytes, cpus }: RunLimits): voi
     });
 }
 
+/** What runtimes let every container use: null, zero, full, random, urandom, tty, console, ptmx, pts; and making nodes. */
+const DEVICES = [
+  "c *:* m",
+  "b *:* m",
+  ...["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*"].map(n => `c ${n} rwm`),
+];
+
+/**
+ * Makes a cgroup that guards the devices of the machine from what is in it; its folder. Undefined where the hierarchy
+ * for that is not of version 1, or not this user's.
+ */
+export function guardDevices(name: string): string | undefined {
+  try {
+    const mount = findController("devices");
+    if (mount.version !== 1) return undefined;
+    const folder = join(mount.path, name);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "devices.deny"), "a");
+    for (const device of DEVICES) writeFileSync(join(folder, "devices.allow"), device);
+    return folder;
+  } catch {
+    return undefined;
+  }
+}
+
 type Setting = readonly [file: string, value: string, optional?: "optional"];
 
 function limit(

@@ -25,15 +25,16 @@ import {
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { type Platform, platformFromNode } from "../oci/platform.ts";
-import { type CommandLine, createLauncher, type Launch } from "./cover.ts";
+import { type CommandLine, createLauncher, type Launch, type Launcher } from "./cover.ts";
+import { createEarlyRuntimes, type EarlyRuntimes, PIPE_BYTES } from "./early.ts";
 import { emulatedCommand } from "./emulatedcommand.ts";
 import { createEmulation, type EmulationWay } from "./emulation.ts";
-import { isUnified, limitCgroup, oomKills, type RunLimits } from "./cgroup.ts";
+import { guardDevices, isUnified, limitCgroup, oomKills, type RunLimits } from "./cgroup.ts";
 import type { CommandEnd, Executor, ProcessSpec, RootSpec, RunOptions } from "./executor.ts";
 import { execComplaint, startFailure } from "./failure.ts";
 import { isFor } from "./emulators.ts";
 import { findProgram } from "./program.ts";
-import { findRuntime, type Runtime } from "./runtime.ts";
+import { binaryOf, findRuntime, type Runtime, withoutCgroups } from "./runtime.ts";
 import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
 import { type NetworkRung, toolsIn } from "./networkrungs.ts";
 import { compileSeccomp, type WithFilter } from "./seccompfilter.ts";
@@ -99,7 +100,11 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     searchPath: options.searchPath ?? "",
     ways: options.emulationWays,
   });
-  const [withFilter, launch] = await Promise.all([compileSeccomp(root, owner, runtime), createLauncher()]);
+  const [withFilter, launcher] = await Promise.all([
+    compileSeccomp(root, owner, runtime),
+    createLauncher(owner, runtime, binaryOf(runtime)),
+  ]);
+  const early = await openEarly(runtime, owner, launcher);
   const networks = createNetworks({
     owner,
     tools: toolsIn(options.searchPath ?? ""),
@@ -122,7 +127,12 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
       }
     },
     run: (command, rootSpec, runOptions) =>
-      run({ runtime, owner, networks, limits, withFilter, launch, parentOf }, command, rootSpec, runOptions),
+      run(
+        { runtime, owner, networks, limits, withFilter, launch: launcher.launch, early, parentOf },
+        command,
+        rootSpec,
+        runOptions,
+      ),
   };
 }
 
@@ -154,6 +164,7 @@ interface Machine {
   readonly limits: RunLimits;
   readonly withFilter: WithFilter;
   readonly launch: Launch;
+  readonly early: EarlyRuntimes | undefined;
   readonly parentOf: CgroupParentOf;
 }
 
@@ -164,7 +175,7 @@ function cannotLimit({ label }: Runtime, what: string): BakeError {
 }
 
 async function run(
-  { runtime, owner, networks, limits, withFilter, launch, parentOf }: Machine,
+  { runtime, owner, networks, limits, withFilter, launch, early, parentOf }: Machine,
   asked: ProcessSpec,
   askedRoot: RootSpec,
   options: RunOptions,
@@ -174,44 +185,49 @@ async function run(
   if (command.resources !== undefined && !runtime.hasCgroups) throw cannotLimit(runtime, "`resources`");
   const user = await resolveUser(root.path, command.user);
   const network = await networks.take(command.network, options);
-  const bundle = owner.newPath("bundles");
-  const id = `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
-  const cgroup = join(parentOf(command.cgroupParent, options), ownerCgroup(owner.name), id);
   const stubs = findMountStubs(root.path, mountDestinations(root, command.edits));
   const killedBefore = oomKills();
+  // Each hierarchy of version 1 is a mount of its own: not for nothing.
+  const isLimited = command.resources !== undefined || Object.values(limits).some(Boolean);
+  const started =
+    !isLimited && options.attach === undefined && isPlain(command, root) ? await early?.take() : undefined;
+  const bundle = started?.bundle ?? owner.newPath("bundles");
+  const id = containerId(owner, bundle);
+  const cgroup = join(parentOf(command.cgroupParent, options), ownerCgroup(owner.name), id);
   try {
     const cgroupsPath = runtime.hasCgroups ? `/${cgroup}` : undefined;
-    // Each hierarchy of version 1 is a mount of its own: not for nothing.
-    const isLimited = command.resources !== undefined || Object.values(limits).some(Boolean);
     const showsCgroup = runtime.hasCgroups && (isLimited || isUnified());
-    writeBundle(bundle, { command, root, user, cgroupsPath, showsCgroup, network, withFilter }, options);
-    if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
-    const log = join(bundle, "log");
-    const args = [
-      ...runtime.args,
-      "--root",
-      join(owner.path, "runtime"),
-      "--log",
-      log,
-      "--log-format",
-      "json",
-      "run",
-      "--bundle",
+    const config = writeBundle(
       bundle,
-      "--pid-file",
-      join(bundle, "pid"),
-      id,
-    ];
+      { command, root, user, cgroupsPath, showsCgroup, network, withFilter },
+      options,
+    );
+    if (!root.readonly) makeWorkingDirectory(command.cwd, root, user);
     let head = "";
     const onOutput: RunOptions["onOutput"] = (stream, data) => {
       if (stream === 2 && head.length < COMPLAINT_LENGTH) head += Buffer.from(data).toString("latin1");
       options.onOutput(stream, data);
     };
-    const [file = "", ...fileArgs] = [...entering(command, network.container), runtime.file, ...args];
-    const end = await runToEnd(launch, { file, args: fileArgs }, { ...options, onOutput });
+    const begin = (): ChildProcess => {
+      if (started !== undefined) {
+        started.begin(config);
+        early?.prepare();
+        return started.child;
+      }
+      writeFileSync(join(bundle, "config.json"), config);
+      return launch(behind(entering(command, network.container), runCommand(runtime, owner, bundle)), {
+        stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"],
+      });
+    };
+    const end = await runToEnd(begin, runtime.label, { ...options, onOutput });
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
-      const failure = startFailure(runtime.label, readLog(log) || execComplaint(head), asked, root.path);
+      const failure = startFailure(
+        runtime.label,
+        readLog(logOf(bundle)) || execComplaint(head),
+        asked,
+        root.path,
+      );
       if (failure) throw failure;
     }
     if (end.exitCode === undefined) {
@@ -223,12 +239,68 @@ async function run(
     const isOurs = limitBytes !== undefined || end.exitCode === KILLED;
     return { exitCode: end.exitCode, ...(isOurs && { outOfMemory: { limitBytes } }) };
   } finally {
+    await started?.discard();
     await cleanUp(runtime, owner, id, cgroup);
     stubs.remove();
     rmSync(bundle, { recursive: true, force: true });
     // Privileged commands can set up the network as they like.
     await network.release(!command.insecure);
   }
+}
+
+/** How a runtime runs a bundle to its end. */
+function runCommand(runtime: Pick<Runtime, "file" | "args">, owner: Owner, bundle: string): CommandLine {
+  const args = ["--root", join(owner.path, "runtime"), "--log", logOf(bundle), "--log-format", "json", "run"];
+  const place = ["--bundle", bundle, "--pid-file", join(bundle, "pid"), containerId(owner, bundle)];
+  return { file: runtime.file, args: [...runtime.args, ...args, ...place] };
+}
+
+function logOf(bundle: string): string {
+  return join(bundle, "log");
+}
+
+function containerId(owner: Owner, bundle: string): string {
+  return `${owner.name}-${bundle.slice(dirname(bundle).length + 1)}`;
+}
+
+function behind([first, ...words]: readonly string[], { file, args }: CommandLine): CommandLine {
+  return first === undefined ? { file, args } : { file: first, args: [...words, file, ...args] };
+}
+
+/**
+ * Runtimes for plain steps, started early. Where cgroups are of version 1, these steps have one in common, which keeps
+ * the devices of the machine from them: each of its own would cost each of them the time of several.
+ */
+async function openEarly(
+  runtime: Runtime,
+  owner: Owner,
+  { launch, isLasting }: Launcher,
+): Promise<EarlyRuntimes | undefined> {
+  // Others may look for their configuration in other ways.
+  if (!isLasting || !/^(?:crun|runc) /.test(runtime.label)) return undefined;
+  const light = runtime.hasCgroups && !isUnified() ? withoutCgroups(runtime) : undefined;
+  const cgroup = light && guardDevices(join(ownerCgroup(owner.name), "steps"));
+  const called = cgroup === undefined ? runtime : (light ?? runtime);
+  return await createEarlyRuntimes({
+    owner,
+    cgroup,
+    start: bundle => launch(runCommand(called, owner, bundle), { stdio: ["ignore", "pipe", "pipe"] }),
+  });
+}
+
+/** Whether a step has nothing that needs a cgroup of its own or is more than a runtime that waits can be told. */
+function isPlain(
+  { resources, cgroupParent, insecure, edits, emulation, ...command }: ProcessSpec,
+  root: RootSpec,
+): boolean {
+  return (
+    resources === undefined &&
+    cgroupParent === undefined &&
+    !insecure &&
+    edits === undefined &&
+    emulation?.way !== "namespace" &&
+    Buffer.byteLength(JSON.stringify([command, root.mounts])) < PIPE_BYTES / 2
+  );
 }
 
 type CgroupParentOf = (parent: string | undefined, options: RunOptions) => string;
@@ -265,17 +337,18 @@ interface Bundle extends Pick<SpecInput, "command" | "root" | "user" | "cgroupsP
   readonly withFilter: WithFilter;
 }
 
+/** Writes what a container needs besides its root; its configuration. */
 function writeBundle(
   bundle: string,
   { network, withFilter, ...asked }: Bundle,
   { attach }: RunOptions,
-): void {
+): string {
   const { command } = asked;
   const hostname =
     command.hostname === undefined || command.hostname === "" ? DEFAULT_HOSTNAME : command.hostname;
   const hostsFile = join(bundle, "hosts");
   const resolvFile = join(bundle, "resolv.conf");
-  mkdirSync(bundle, { mode: 0o711 });
+  mkdirSync(bundle, { recursive: true, mode: 0o711 });
   writeFileSync(hostsFile, hostsText(hostname, command.extraHosts ?? []), { mode: 0o644 });
   writeFileSync(resolvFile, network.resolvConf, { mode: 0o644 });
   const config = runtimeConfig({
@@ -287,7 +360,7 @@ function writeBundle(
     network: entering(command, network.container).length > 0 ? { kind: "host" } : network.container,
     ...(command.emulation?.way === "namespace" && { userNamespace: command.emulation.namespace }),
   });
-  writeFileSync(join(bundle, "config.json"), JSON.stringify(withFilter(config)));
+  return JSON.stringify(withFilter(config));
 }
 
 /** The content of /etc/hosts. */
@@ -335,14 +408,18 @@ interface RuntimeEnd {
   readonly killedBy: string | undefined;
 }
 
-async function runToEnd(launch: Launch, command: CommandLine, options: RunOptions): Promise<RuntimeEnd> {
-  const child = launch(command, { stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"] });
+async function runToEnd(
+  begin: () => ChildProcess,
+  runtime: string,
+  options: RunOptions,
+): Promise<RuntimeEnd> {
+  const child = begin();
   child.stdout?.on("data", (data: Buffer) => options.onOutput(1, data));
   child.stderr?.on("data", (data: Buffer) => options.onOutput(2, data));
   const closed = new Promise<void>(resolve => child.once("close", () => resolve()));
   const exited = new Promise<RuntimeEnd>((resolve, reject) => {
     child.once("error", cause => {
-      reject(new BakeError("runtime-failed", `cannot start "${command.file}": ${cause.message}`, { cause }));
+      reject(new BakeError("runtime-failed", `cannot start ${runtime}: ${cause.message}`, { cause }));
     });
     child.once("exit", (code, signal) =>
       resolve({ exitCode: code ?? undefined, killedBy: signal ?? undefined }),

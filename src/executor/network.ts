@@ -2,11 +2,11 @@
 // on the machine's loopback nor disturbs a step beside it; making one costs more than a step may, so they are used
 // again, as BuildKit does (util/network/netpool): there are never more than steps at the same time.
 import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Owner } from "../content/lease.ts";
 import { loadLibc } from "../content/libc.ts";
+import { newMountPoint } from "../content/mountpoints.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Note, ProcessSpec, RunOptions } from "./executor.ts";
 import { hostResolvConf, isolatedResolvConf } from "./networkdns.ts";
@@ -60,7 +60,7 @@ export function createNetworks({ owner, tools, rungs = networkRungs }: NetworksO
 
   const create = async (rung: NetworkRung, signal: AbortSignal): Promise<OpenNetwork> => {
     const folder = owner.newPath("networks");
-    const namespace = { folder, path: join(folder, "ns") };
+    const namespace = { folder, path: newMountPoint(owner) };
     mkdirSync(folder, { mode: 0o700 });
     try {
       writeFileSync(namespace.path, "");
@@ -193,5 +193,6 @@ async function removeNamespace({ folder, path }: Namespace): Promise<void> {
   } catch {
     // It was never mounted.
   }
+  rmSync(path, { force: true });
   rmSync(folder, { recursive: true, force: true });
 }

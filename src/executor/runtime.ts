@@ -50,12 +50,25 @@ const ways: Readonly<Record<string, readonly Way[]>> = {
 };
 const plainWay: readonly Way[] = [{ prefix: [], flags: [], hasCgroups: true }];
 /** In a user namespace runc gets along without a cgroup of a given name, as long as nobody asks for one. */
-const withoutCgroups: Way = { prefix: [], flags: [], hasCgroups: false };
+const noCgroups: Way = { prefix: [], flags: [], hasCgroups: false };
 
 interface Way {
   readonly prefix: readonly string[];
   readonly flags: readonly string[];
   readonly hasCgroups: boolean;
+}
+
+/** The runtime without cgroups of its own making; undefined when it cannot be told to leave them. */
+export function withoutCgroups({ file, args }: Runtime): Pick<Runtime, "file" | "args"> | undefined {
+  const [managed, disabled] = ["--cgroup-manager=cgroupfs", "--cgroup-manager=disabled"];
+  return args.includes(managed)
+    ? { file, args: args.map(word => (word === managed ? disabled : word)) }
+    : undefined;
+}
+
+/** The path of its program. */
+export function binaryOf({ file, args }: Runtime): string {
+  return args.find(word => word.startsWith("/")) ?? file;
 }
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -120,7 +133,7 @@ async function tryAll(binaries: readonly string[], owner: Owner): Promise<Runtim
     const name = /^(\S+) version (\S+)/m.exec(version.output);
     const label = name ? `${name[1]} ${name[2]}` : binary;
     const known = (name?.[1] !== undefined ? ways[name[1]] : undefined) ?? plainWay;
-    for (const way of isInitialNamespace() ? known : [...known, withoutCgroups]) {
+    for (const way of isInitialNamespace() ? known : [...known, noCgroups]) {
       const command = commandOf(way, binary);
       const problem = await probe(command, way.hasCgroups, owner);
       if (problem === undefined) return { label, ...command, hasCgroups: way.hasCgroups };

@@ -6,8 +6,10 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -15,6 +17,7 @@ import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
+import { newMountPoint } from "../content/mountpoints.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { isInitialNamespace } from "../system/privilege.ts";
 import { compareTrees } from "./compare.ts";
@@ -200,7 +203,7 @@ async function prepare(
   const draft = join(base, "draft");
   const files = join(draft, "fs");
   const work = join(base, "work");
-  const merged = join(base, "root");
+  const merged = newMountPoint(owner);
   const top = chain.at(-1);
   try {
     // A handful of tiny calls: waiting for a thread would take longer than making them here.
@@ -221,6 +224,7 @@ async function prepare(
     const isMounted = state === "mounted";
     state = "over";
     if (isMounted) await unmountAway(libc, merged);
+    if (top !== undefined) rmdirSync(merged);
     await (await below)?.[Symbol.asyncDispose]();
   };
   return {
@@ -229,7 +233,7 @@ async function prepare(
       if (state === "parts") {
         const layers = chain.map(layer => store.files(layer));
         try {
-          mountLayers(libc, base, layers, merged, { upper: files, work });
+          mountLayers(libc, owner, layers, merged, { upper: files, work });
         } catch (thrown) {
           throw storeError(thrown);
         }
@@ -250,8 +254,7 @@ async function prepare(
       const { name, revisionOf } = options;
       const place = revisionOf === undefined ? { parent } : { parent: revisionOf, revision: true as const };
       const id = await store.commit(draft, { ...place, kind: "overlay" }, name);
-      // What is left is empty: the work folder, the mount point, links to layers.
-      rmSync(base, { recursive: true, force: true });
+      removeLeftovers(base);
       return id;
     },
     async [Symbol.asyncDispose]() {
@@ -272,13 +275,16 @@ async function view(libc: Libc, store: SnapshotStore, owner: Owner, id: Snapshot
 
 /** Layers as one tree, oldest first, two at least. */
 function mountForReading(libc: Libc, owner: Owner, layers: readonly string[]): MountedTree {
+  // What is active keeps what it is made of.
   const base = owner.newPath("active");
-  const root = join(base, "root");
-  mkdirSync(root, { recursive: true });
+  const root = newMountPoint(owner);
+  mkdirSync(base);
+  mkdirSync(root);
   try {
-    mountLayers(libc, base, layers, root, undefined);
+    mountLayers(libc, owner, layers, root, undefined);
   } catch (thrown) {
-    rmSync(base, { recursive: true, force: true });
+    rmdirSync(root);
+    rmdirSync(base);
     throw thrown;
   }
   let over = false;
@@ -288,19 +294,34 @@ function mountForReading(libc: Libc, owner: Owner, layers: readonly string[]): M
       if (over) return;
       over = true;
       await unmountAway(libc, root);
-      await rm(base, { recursive: true, force: true });
+      rmdirSync(root);
+      rmdirSync(base);
     },
   };
 }
 
+/** What mount(2) makes in the folder `work`, and what a committed snapshot leaves around it; deepest first. */
+const LEFTOVERS = ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", ""];
+
+/** By name, since looking for what is there takes longer than removing it. */
+function removeLeftovers(base: string): void {
+  try {
+    rmSync(join(base, "work/work/incompat/volatile/dirty"), { force: true });
+    for (const folder of LEFTOVERS) rmdirSync(join(base, folder));
+  } catch {
+    // A kernel that makes other ones, or a tree that was never mounted.
+    rmSync(base, { recursive: true, force: true });
+  }
+}
+
 /**
  * Mounts layers (oldest first). When their paths do not fit into the options, or hold characters that mean something
- * there, they are named by links in `base`, reached through an open descriptor of it; beyond some 200 layers, with
- * `base` as working directory for the moment of the call.
+ * there, they are named by links in a folder, reached through an open descriptor of it; beyond some 200 layers, with
+ * that folder as working directory for the moment of the call.
  */
 function mountLayers(
   libc: Libc,
-  base: string,
+  owner: Owner,
   layers: readonly string[],
   target: string,
   writable: { readonly upper: string; readonly work: string } | undefined,
@@ -317,32 +338,59 @@ function mountLayers(
   const newestFirst = [...layers].reverse();
   const flags = writable ? 0 : MS_RDONLY;
   const plain = overlayOptions(newestFirst, writable);
-  if (Buffer.byteLength(plain) <= OPTION_BYTES && [...layers, base].every(path => !/[:,\\]/.test(path))) {
+  const named = writable === undefined ? layers : [...layers, writable.upper, writable.work];
+  if (Buffer.byteLength(plain) <= OPTION_BYTES && named.every(path => !/[:,\\]/.test(path))) {
     return mountVolatile(libc, target, plain, flags, writable !== undefined);
   }
-  newestFirst.forEach((layer, index) => symlinkSync(layer, join(base, index.toString(36))));
+  const folder = linkFolder(owner);
+  const names = newestFirst.map(layer => linkTo(folder, layer));
   const links = (prefix: string): string =>
     overlayOptions(
-      newestFirst.map((_, index) => prefix + index.toString(36)),
-      writable && { upper: `${prefix}draft/fs`, work: `${prefix}work` },
+      names.map(name => prefix + name),
+      writable && { upper: `${prefix}UPPER`, work: `${prefix}WORK` },
     );
-  const fd = openSync(base, "r");
+  const own = Object.entries({ UPPER: writable?.upper, WORK: writable?.work });
+  for (const [name, path] of own) if (path !== undefined) symlinkSync(path, join(folder.path, name));
+  const fd = openSync(folder.path, "r");
+  // Only synchronous calls until the way back: nobody may see the other working directory.
+  const back = openSync(".", "r");
   try {
     const linked = links(`/proc/self/fd/${fd}/`);
     if (Buffer.byteLength(linked) <= OPTION_BYTES)
       return mountVolatile(libc, target, linked, flags, writable !== undefined);
-  } finally {
-    closeSync(fd);
-  }
-  // Only synchronous calls until the way back: nobody may see the other working directory.
-  const back = openSync(".", "r");
-  try {
-    process.chdir(base);
+    process.chdir(folder.path);
     mountVolatile(libc, target, links(""), flags, writable !== undefined);
   } finally {
     process.chdir(`/proc/self/fd/${back}`);
-    closeSync(back);
+    for (const opened of [fd, back]) closeSync(opened);
+    for (const [name, path] of own) if (path !== undefined) unlinkSync(join(folder.path, name));
   }
+}
+
+/** Links to layers, which are mounted again and again: each step of a chain has all of those before it. */
+interface LinkFolder {
+  readonly path: string;
+  readonly names: Map<string, string>;
+}
+
+const linkFolders = new WeakMap<Owner, LinkFolder>();
+
+function linkFolder(owner: Owner): LinkFolder {
+  const known = linkFolders.get(owner);
+  if (known) return known;
+  const folder = { path: newMountPoint(owner), names: new Map<string, string>() };
+  mkdirSync(folder.path, { mode: 0o700 });
+  linkFolders.set(owner, folder);
+  return folder;
+}
+
+function linkTo({ path, names }: LinkFolder, layer: string): string {
+  const known = names.get(layer);
+  if (known !== undefined) return known;
+  const name = names.size.toString(36);
+  symlinkSync(layer, join(path, name));
+  names.set(layer, name);
+  return name;
 }
 
 /** What mount(2) is given for layers: read-only without a place to write. */

@@ -5,6 +5,7 @@ import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { loadLibc } from "../content/libc.ts";
 import type { Owner } from "../content/lease.ts";
+import { newMountPoint } from "../content/mountpoints.ts";
 import { unmount } from "../snapshot/mount.ts";
 
 const MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8;
@@ -14,7 +15,7 @@ export async function openMemoryDirectory(
   owner: Owner,
 ): Promise<{ readonly path: string } & AsyncDisposable> {
   const libc = await loadLibc();
-  const target = owner.newPath("active");
+  const target = newMountPoint(owner);
   await mkdir(target, { mode: 0o700 });
   try {
     libc.mount("tmpfs", target, "tmpfs", MS_NOSUID_NODEV_NOEXEC, "mode=0700,size=16m");
