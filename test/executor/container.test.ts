@@ -5,6 +5,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -18,7 +19,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openOwner } from "../../src/content/lease.ts";
+import { openOwner, type Owner } from "../../src/content/lease.ts";
 import { openStateRoot } from "../../src/content/root.ts";
 import { BakeError } from "../../src/diagnostic/error.ts";
 import { createExecutor } from "../../src/executor/container.ts";
@@ -61,13 +62,27 @@ function problemWith(runtime: string): string | undefined {
   const problem = containerProblem();
   if (problem !== undefined) return problem;
   try {
-    execFileSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${runtime}`], {
-      stdio: "pipe",
-    });
+    execFileSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${runtime}`], { stdio: "pipe" });
     return undefined;
   } catch {
     return `${runtime} is not installed`;
   }
+}
+
+/** The bundles of containers that were begun. */
+function bundlesOf(owner: Owner): readonly string[] {
+  const folder = join(owner.path, "bundles");
+  return readdirSync(folder).filter(name => !hasFifo(join(folder, name)));
+}
+
+/** Whether these are the words of a runtime that waits for a container. */
+function waits(words: string): boolean {
+  return words.split("\0").some(word => /\/bundles\/[^/]+$/.test(word) && hasFifo(word));
+}
+
+/** A bundle has a FIFO where the configuration is to be until there is something to run. */
+function hasFifo(bundle: string): boolean {
+  return lstatSync(join(bundle, "config.json"), { throwIfNoEntry: false })?.isFIFO() === true;
 }
 
 for (const runtime of ["crun", "runc"]) {
@@ -86,9 +101,13 @@ for (const runtime of ["crun", "runc"]) {
         run: (script, step) => runStep(executor, rootfs, script, step),
         close: async () => await owner[Symbol.asyncDispose](),
       });
-      if (existsSync(owner.path)) assert.deepEqual(readdirSync(join(owner.path, "bundles")), []);
-      assert.deepEqual(containersOf(owner.name), []);
+      if (existsSync(owner.path)) assert.deepEqual(bundlesOf(owner), []);
+      assert.deepEqual(
+        containersOf(owner.name).filter(words => !waits(words)),
+        [],
+      );
       await owner[Symbol.asyncDispose]();
+      assert.deepEqual(containersOf(owner.name), []);
       assert.deepEqual(mountsBelow(root.path), []);
       assert.deepEqual(cgroupsOf(owner.name), []);
     });
@@ -99,11 +118,7 @@ for (const runtime of ["crun", "runc"]) {
       env: ["PATH=/bin", "NAME=value"],
       cwd: "/tmp",
     });
-    assert.deepEqual(result, {
-      exitCode: 7,
-      out: "out value /tmp\n",
-      err: "err\n",
-    });
+    assert.deepEqual(result, { exitCode: 7, out: "out value /tmp\n", err: "err\n" });
     assert.equal((await run("no-such-command")).exitCode, 127);
     assert.equal((await run("read x; echo [$x]")).out, "[]\n", "input is empty");
     assert.equal((await run("umask")).out, "0022\n");
@@ -132,9 +147,7 @@ for (const runtime of ["crun", "runc"]) {
 
   inContainer("a program that is missing or cannot run is told in words", async ({ run, rootfs }) => {
     rmSync(join(rootfs, "bin/sh"));
-    writeFileSync(join(rootfs, "bin/script"), "#!/bin/perl\n", {
-      mode: 0o755,
-    });
+    writeFileSync(join(rootfs, "bin/script"), "#!/bin/perl\n", { mode: 0o755 });
     writeFileSync(join(rootfs, "bin/data"), "data", { mode: 0o644 });
     const rejects = (args: readonly string[], message: RegExp): Promise<void> =>
       assert.rejects(run(args), thrown => {
@@ -157,25 +170,10 @@ for (const runtime of ["crun", "runc"]) {
       "cat /in/f; echo x > /in/f; echo made > /out/f; stat -f -c %b:%S /tmpfs; cat /deep/er/f",
       {
         mounts: [
-          {
-            type: "bind",
-            source: join(folder, "in"),
-            dest: "/in",
-            readonly: true,
-          },
-          {
-            type: "bind",
-            source: join(folder, "out"),
-            dest: "/out",
-            readonly: false,
-          },
+          { type: "bind", source: join(folder, "in"), dest: "/in", readonly: true },
+          { type: "bind", source: join(folder, "out"), dest: "/out", readonly: false },
           { type: "tmpfs", dest: "/tmpfs", sizeBytes: 65536 },
-          {
-            type: "bind",
-            source: join(folder, "in/f"),
-            dest: "/deep/er/f",
-            readonly: true,
-          },
+          { type: "bind", source: join(folder, "in/f"), dest: "/deep/er/f", readonly: true },
         ],
       },
     );
@@ -193,12 +191,7 @@ for (const runtime of ["crun", "runc"]) {
       for (const path of ["etc", "."]) utimesSync(join(rootfs, path), time, time);
       writeFileSync(join(folder, "f"), "");
       const mounts: RootSpec["mounts"] = [
-        {
-          type: "bind",
-          source: join(folder, "f"),
-          dest: "/a/b/f",
-          readonly: true,
-        },
+        { type: "bind", source: join(folder, "f"), dest: "/a/b/f", readonly: true },
         { type: "tmpfs", dest: "/etc/t" },
       ];
       await run("true", { mounts });
@@ -242,9 +235,7 @@ for (const runtime of ["crun", "runc"]) {
     assert.match(secure.err, /head: \/disk: Operation not permitted\n[^]*mount: [^]*Read-only file system/);
     assert.equal(secure.out, "0\n0022\n");
     assert.match((await run("mknod /null c 1 3 && echo made")).out, /made/);
-    const insecure = await run("mount -t tmpfs x /tmp && echo mounted", {
-      insecure: true,
-    });
+    const insecure = await run("mount -t tmpfs x /tmp && echo mounted", { insecure: true });
     assert.deepEqual(insecure, { exitCode: 0, out: "mounted\n", err: "" });
   });
 
@@ -259,14 +250,7 @@ for (const runtime of ["crun", "runc"]) {
         let seen = "";
         const { out } = await run(["/bin/sh", "-c", "cat /proc/self/cgroup; cat /shared/go; true", parent], {
           cgroupParent: name,
-          mounts: [
-            {
-              type: "bind",
-              source: folder,
-              dest: "/shared",
-              readonly: true,
-            },
-          ],
+          mounts: [{ type: "bind", source: folder, dest: "/shared", readonly: true }],
           onOutput: text => {
             if (seen !== "" || !text.includes(":/")) return;
             seen = cgroupOf(parent);
@@ -278,9 +262,7 @@ for (const runtime of ["crun", "runc"]) {
         assert.doesNotMatch(out, new RegExp(parent), "its own is the top");
         rmSync(join(folder, "go"));
       }
-      await assert.rejects(run("true", { cgroupParent: "../other" }), {
-        code: "not-supported",
-      });
+      await assert.rejects(run("true", { cgroupParent: "../other" }), { code: "not-supported" });
     } finally {
       await bench.close();
       const left = readdirSync(found, { withFileTypes: true }).filter(entry => entry.isDirectory());
@@ -310,9 +292,7 @@ for (const runtime of ["crun", "runc"]) {
     await assert.rejects(running, { name: "AbortError" });
     assert.ok(Date.now() - abortedAt < 10_000, `took ${Date.now() - abortedAt} ms`);
     assert.equal(processesWith(LONG), 0);
-    await assert.rejects(run("true", { signal: controller.signal }), {
-      name: "AbortError",
-    });
+    await assert.rejects(run("true", { signal: controller.signal }), { name: "AbortError" });
   });
 
   inContainer("output arrives while the command runs, bytes unaltered", async ({ run, folder }) => {
@@ -321,14 +301,7 @@ for (const runtime of ["crun", "runc"]) {
     const result = await run(
       "echo first; until test -e /gate/open; do sleep 0.01; done; cat /bin/busybox | wc -c",
       {
-        mounts: [
-          {
-            type: "bind",
-            source: join(folder, "gate"),
-            dest: "/gate",
-            readonly: true,
-          },
-        ],
+        mounts: [{ type: "bind", source: join(folder, "gate"), dest: "/gate", readonly: true }],
         onOutput: text => {
           seen += text;
           if (seen === "first\n") writeFileSync(join(folder, "gate/open"), "");
@@ -387,9 +360,7 @@ test(
   async t => {
     const { root, owner } = await openStateDir(t);
     const broken = join(temporaryFolder(t), "broken");
-    writeFileSync(broken, "#!/bin/sh\necho kernel too old >&2\nexit 1\n", {
-      mode: 0o755,
-    });
+    writeFileSync(broken, "#!/bin/sh\necho kernel too old >&2\nexit 1\n", { mode: 0o755 });
     await assert.rejects(createExecutor({ root, owner, runtime: broken }), {
       code: "runtime-missing",
       message: /kernel too old/,
