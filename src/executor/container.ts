@@ -74,7 +74,10 @@ const KILLED = 137;
 /** Standard error up to this length is looked at for what a runtime says there. */
 const COMPLAINT_LENGTH = 1024;
 
-/** @throws BakeError "runtime-missing" when no OCI runtime works here */
+/**
+ * Steps see what is mounted after this, at mount points of the owner; roots that were mounted before need not be seen.
+ * @throws BakeError "runtime-missing" when no OCI runtime works here
+ */
 export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
   const { root, owner } = options;
   await keepInMemory(owner);
