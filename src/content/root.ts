@@ -111,11 +111,18 @@ function checkVersion(text: string, base: string): void {
 
 /** Owners of files in it are as its user's ids have them: to another user, root included, they would be others. */
 async function checkOwner(base: string): Promise<void> {
-  const { uid } = await stat(join(base, "version"));
-  if (uid === process.geteuid?.()) return;
-  throw new BakeError("state-unusable", `state directory "${base}" belongs to another user (${uid})`, {
-    hint: "run bake as that user, or choose another directory with --root or LLBAKE_ROOT",
+  const version = await stat(join(base, "version")).catch((thrown: unknown) => {
+    // Taken down just now: it is made anew.
+    if (!isCode(thrown, "ENOENT")) throw thrown;
   });
+  if (version === undefined || version.uid === process.geteuid?.()) return;
+  throw new BakeError(
+    "state-unusable",
+    `state directory "${base}" belongs to another user (${version.uid})`,
+    {
+      hint: "run bake as that user, or choose another directory with --root or LLBAKE_ROOT",
+    },
+  );
 }
 
 /** The file is complete when it appears. Of several processes that begin at once each writes the same. */
