@@ -75,12 +75,12 @@ export function measured(command, args, options = {}) {
   const { status, stdout, stderr } = spawnSync(
     "/usr/bin/time",
     ["-q", "-f", "llbake-bench %U %S %M", command, ...args],
-    { encoding: "utf8", maxBuffer: 1 << 28, ...options, stdio: ["ignore", "pipe", "pipe"] },
+    { encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "pipe"], ...options },
   );
   const wallMs = performance.now() - started;
   const found = /llbake-bench ([\d.]+) ([\d.]+) (\d+)\n$/.exec(stderr ?? "");
   if (status !== 0 || found === null)
-    throw new Error(`${command} ${args.join(" ")} ended with ${status}\n${stdout ?? ""}${stderr ?? ""}`);
+    throw new Error(`${command} ${args.join(" ")} ended with ${status}\n${(stdout ?? "").slice(-2000)}${(stderr ?? "").slice(-2000)}`);
   const [, user, system, kilobytes] = found.map(Number);
   return { wallMs, cpuMs: (user + system) * 1000, rssMib: kilobytes / 1024 };
 }
