@@ -80,7 +80,9 @@ export function measured(command, args, options = {}) {
   const wallMs = performance.now() - started;
   const found = /llbake-bench ([\d.]+) ([\d.]+) (\d+)\n$/.exec(stderr ?? "");
   if (status !== 0 || found === null)
-    throw new Error(`${command} ${args.join(" ")} ended with ${status}\n${(stdout ?? "").slice(-2000)}${(stderr ?? "").slice(-2000)}`);
+    throw new Error(
+      `${command} ${args.join(" ")} ended with ${status}\n${(stdout ?? "").slice(-2000)}${(stderr ?? "").slice(-2000)}`,
+    );
   const [, user, system, kilobytes] = found.map(Number);
   return { wallMs, cpuMs: (user + system) * 1000, rssMib: kilobytes / 1024 };
 }
