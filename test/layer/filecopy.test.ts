@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -57,13 +58,14 @@ class Versions {
   }
 
   /** Copies the source; the record goes through its stored form. */
-  async copy(): Promise<string> {
+  async copy(src = "/"): Promise<string> {
     const destRoot = join(this.#dir.path, `v${this.#count++}`);
     mkdirSync(destRoot);
     const sources = new StatTable(0);
     const earlier = this.#earlier && { ...this.#earlier, mayStay: false };
     const sharing = { earlier, sources };
-    await copyInto({ ...flags, srcRoot: this.source, src: "/", destRoot, dest: "/", sharing });
+    const allowWildcard = src !== "/";
+    await copyInto({ ...flags, allowWildcard, srcRoot: this.source, src, destRoot, dest: "/", sharing });
     const stored = StatTable.decode(sources.encode(), 0);
     assert.ok(stored);
     this.#earlier = { root: destRoot, sources: stored };
@@ -91,6 +93,28 @@ test("files that did not change are one with the earlier copy, others are not", 
     assert.equal(readFileSync(join(second, "d/edit"), "utf8"), "two");
     assert.equal(statSync(join(second, "touched")).mtimeMs, 1000);
   });
+});
+
+test("what lay over a file in the earlier copy is not taken for that file", async () => {
+  const kinds: Readonly<Record<string, (path: string) => void>> = {
+    "a file": path => writeFileSync(path, "inner"),
+    "a file that counts as just changed": path => {
+      writeFileSync(path, "inner");
+      utimesSync(path, 4e9, 4e9);
+    },
+    "a symlink": path => symlinkSync("elsewhere", path),
+  };
+  for (const [kind, make] of Object.entries(kinds)) {
+    using dir = tempDir();
+    const versions = new Versions(dir);
+    await makeTree(versions.source, { b: "top", "d/other": "" });
+    make(join(versions.source, "d/b"));
+    await later(async () => {
+      await versions.copy("*");
+      rmSync(join(versions.source, "d/b"));
+      assert.equal(readFileSync(join(await versions.copy("*"), "b"), "utf8"), "top", kind);
+    });
+  }
 });
 
 test("a copy is never linked to its source: edits in place stay there", async () => {
