@@ -302,8 +302,13 @@ function isPlain(
     !insecure &&
     edits === undefined &&
     emulation?.way !== "namespace" &&
-    Buffer.byteLength(JSON.stringify([command, root.mounts])) < PIPE_BYTES / 2
+    Buffer.byteLength(JSON.stringify([command, root.mounts], writable)) < PIPE_BYTES / 2
   );
+}
+
+/** Limits are big numbers. */
+function writable(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
 }
 
 type CgroupParentOf = (parent: string | undefined, options: RunOptions) => string;
