@@ -34,12 +34,12 @@ export type Line =
   /** Needs an OCI runtime. */
   | { readonly kind: "run"; readonly what: Command };
 
-/** Commands whose result depends on what they can see alone. */
+/** Commands whose result depends on what they can see alone; in which order a directory lists its entries is no content. */
 const COMMANDS = {
   list: "RUN find /one /two 2>/dev/null | sort > /list",
   argument: "RUN echo $A > /argument",
   bound: `RUN --mount=type=bind,target=/m cd /m && find . | sort > /bound`,
-  stage: `RUN --mount=type=bind,from=all,source=/src,target=/m find /m -type f -exec cat {} + > /stage`,
+  stage: `RUN --mount=type=bind,from=all,source=/src,target=/m find /m -type f | sort | xargs cat > /stage`,
   cache: `RUN --mount=type=cache,target=/held echo x >> /held/x && echo done > /cache`,
   heredoc: "RUN <<EOF\nset -e\ncat /one/* > /all 2>/dev/null || true\nEOF",
   fails: "RUN test ! -e /one/a || test ! -e /two/b",
