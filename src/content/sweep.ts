@@ -133,11 +133,19 @@ function removeEmpty(path: string): boolean {
  */
 async function killProcesses(path: string): Promise<void> {
   const deadline = Date.now() + KILL_WAIT_MS;
-  // What was just about to start something is followed by what it started.
-  for (;;) {
+  // What was just about to start something is followed by what it started; and what puts itself into the background
+  // may be looked for between its two processes, when the one is gone and the other was not there yet.
+  for (let quiet = 0; quiet < 2;) {
     const victims = await findProcesses(path);
-    for (const pid of victims.keys()) if (!kill(pid)) victims.delete(pid);
-    if (victims.size === 0) return;
+    quiet = victims.size === 0 ? quiet + 1 : 0;
+    let areOthers = false;
+    for (const [pid, started] of victims) {
+      if (kill(pid)) continue;
+      victims.delete(pid);
+      areOthers ||= (await processStart(pid)) === started;
+    }
+    // Not ours to kill.
+    if (areOthers && victims.size === 0) return;
     for (const [pid, started] of victims) {
       while ((await processStart(pid)) === started && Date.now() < deadline) {
         thaw(pid, ownerCgroup(basename(path)));
