@@ -20,6 +20,7 @@ import type { KnownFile, StatCache } from "../../src/layer/filehash.ts";
 import type { FileIdentity } from "../../src/layer/stattable.ts";
 import type { TreeFilter } from "../../src/layer/view.ts";
 import { loadXattrs } from "../../src/layer/xattr.ts";
+import { later } from "../rig/clock.ts";
 import { describeTree, isRoot, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { withoutRights } from "../rig/user.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
@@ -196,9 +197,7 @@ test("remembered digests are used, and same size and time with other bytes is no
   assert.equal(cache.entries.size, 0);
 
   // As if hashed three seconds later.
-  const now = Date.now;
-  Date.now = () => now() + 3000;
-  try {
+  await later(async () => {
     const first = await hashPaths(dir.path, [all], undefined, { statCache: cache });
     assert.equal(cache.entries.size, 2);
     assert.equal((await hashPaths(dir.path, [all], undefined, { statCache: cache })).digest, first.digest);
@@ -209,9 +208,7 @@ test("remembered digests are used, and same size and time with other bytes is no
     const second = await hashPaths(dir.path, [all], undefined, { statCache: cache });
     assert.notEqual(second.digest, first.digest);
     assert.equal(cache.hits, 3);
-  } finally {
-    Date.now = now;
-  }
+  });
 });
 
 test("the parts name what differs, and stay few", async () => {

@@ -20,6 +20,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { copyInto } from "../../src/layer/copytree.ts";
 import { StatTable } from "../../src/layer/stattable.ts";
+import { later } from "../rig/clock.ts";
 import { describeTree, isRoot, makeTree, tempDir, type TempDir, type Tree } from "../rig/tree.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
 
@@ -30,17 +31,6 @@ const flags = {
   allowWildcard: false,
   allowEmptyWildcard: false,
 };
-
-/** Runs with a clock three seconds ahead, so that nothing counts as just changed. */
-async function later<T>(body: () => Promise<T>): Promise<T> {
-  const now = Date.now;
-  Date.now = () => now() + 3000;
-  try {
-    return await body();
-  } finally {
-    Date.now = now;
-  }
-}
 
 /** Versions of a copy, each shared with the one before. */
 class Versions {

@@ -7,6 +7,7 @@ import { hashPaths, isAsListed, type ListedMatch } from "../../src/layer/content
 import { copyInto, type CopyResult } from "../../src/layer/copytree.ts";
 import type { CopySharing } from "../../src/layer/filecopy.ts";
 import { StatTable } from "../../src/layer/stattable.ts";
+import { later } from "../rig/clock.ts";
 import { describeTree, makeTree, type TempDir, tempDir } from "../rig/tree.ts";
 
 const flags = {
@@ -39,13 +40,7 @@ async function withSource(body: (dir: TempDir, source: string) => Promise<void>)
     "d/link": { kind: "symlink", target: "c" },
     other: { kind: "link", to: "a" },
   });
-  const now = Date.now;
-  Date.now = () => now() + 3000;
-  try {
-    await body(dir, source);
-  } finally {
-    Date.now = now;
-  }
+  await later(() => body(dir, source));
 }
 
 function copyOf(

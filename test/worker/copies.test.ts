@@ -6,19 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { StatTable } from "../../src/layer/stattable.ts";
 import { copy, local, scratch, type State } from "../../src/llb/mod.ts";
+import { later } from "../rig/clock.ts";
 import { busyboxBase, type EngineRig, engineRig, skipWithoutContainers } from "../rig/engine.ts";
 import { isRoot, makeTree } from "../rig/tree.ts";
-
-/** Runs with a clock three seconds ahead, so that nothing counts as just changed. */
-async function later<T>(body: () => Promise<T>): Promise<T> {
-  const now = Date.now;
-  Date.now = () => now() + 3000;
-  try {
-    return await body();
-  } finally {
-    Date.now = now;
-  }
-}
 
 async function context(rig: EngineRig, files: Readonly<Record<string, string>>): Promise<string> {
   const root = join(rig.dir.path, "context");

@@ -9,6 +9,7 @@ import { copyInto, type CopyResult } from "../../src/layer/copytree.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
 import { type Copies, openCopies } from "../../src/worker/copies.ts";
+import { later } from "../rig/clock.ts";
 import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
 import { describeTree, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
@@ -169,14 +170,4 @@ function pathsBelow(root: string, folder: string): readonly string[] {
       const path = join(folder, entry.name);
       return entry.isDirectory() ? [path, ...pathsBelow(root, path)] : [path];
     });
-}
-
-async function later<T>(body: () => Promise<T>): Promise<T> {
-  const now = Date.now;
-  Date.now = () => now() + 3000;
-  try {
-    return await body();
-  } finally {
-    Date.now = now;
-  }
 }
