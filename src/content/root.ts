@@ -81,7 +81,12 @@ async function readVersion(base: string): Promise<string | undefined> {
   }
 }
 
-const VERSION = /^llbake state ([1-9][0-9]*)\n$/;
+/** The number is there twice: when they differ, the file is damaged, not of another layout. */
+const VERSION = /^llbake state ([1-9][0-9]*), layout \1\n$/;
+
+function versionText(layout: number): string {
+  return `llbake state ${layout}, layout ${layout}\n`;
+}
 
 function isDamaged(version: string): boolean {
   return !VERSION.test(version);
@@ -130,7 +135,7 @@ async function writeVersion(base: string): Promise<void> {
   for (;;) {
     const draft = join(base, DRAFT + randomBytes(6).toString("hex"));
     try {
-      await writeFile(draft, `llbake state ${LAYOUT_VERSION}\n`, { flag: "wx" });
+      await writeFile(draft, versionText(LAYOUT_VERSION), { flag: "wx" });
       return await rename(draft, join(base, "version"));
     } catch (thrown) {
       // Another may have removed the draft, and has then made the file, or is about to.

@@ -43,8 +43,6 @@ import { findMountStubs } from "./stubs.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
 
 export interface ExecutorOptions {
-  /** Whether the runtime of the next step is started while one runs. Default false. */
-  readonly startsEarly?: boolean;
   readonly root: StateRoot;
   readonly owner: Owner;
   /** Name or path of the OCI runtime; the quickest one that works when absent. */
@@ -109,8 +107,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
     compileSeccomp(root, owner, runtime),
     createLauncher(owner, runtime, binaryOf(runtime)),
   ]);
-  // Off unless asked for: now and then a step started so does not see all of its root.
-  const early = options.startsEarly === true ? await openEarly(runtime, owner, launcher) : undefined;
+  const early = await openEarly(runtime, owner, launcher);
   const networks = createNetworks({
     owner,
     tools: toolsIn(options.searchPath ?? ""),

@@ -25,7 +25,10 @@ test("a missing directory is created with its parents and opens again", async t 
   const root = await openStateRoot(path);
   assert.equal(root.path, path);
   assert.ok(existsSync(join(root.blobs, "sha256")));
-  assert.equal(readFileSync(join(path, "version"), "utf8"), `llbake state ${LAYOUT_VERSION}\n`);
+  assert.equal(
+    readFileSync(join(path, "version"), "utf8"),
+    `llbake state ${LAYOUT_VERSION}, layout ${LAYOUT_VERSION}\n`,
+  );
 });
 
 test("many openers at once agree on one layout and leave no drafts", async t => {
@@ -58,7 +61,7 @@ test("a directory with other content is refused and not touched", async t => {
 
 test("a newer layout is refused", async t => {
   const path = temporaryFolder(t);
-  writeFileSync(join(path, "version"), `llbake state ${LAYOUT_VERSION + 1}\n`);
+  writeFileSync(join(path, "version"), `llbake state ${LAYOUT_VERSION + 1}, layout ${LAYOUT_VERSION + 1}\n`);
   await assert.rejects(openStateRoot(path), isUnusable(/newer llbake/, /update llbake/));
 });
 
@@ -71,10 +74,10 @@ test("a damaged version file is refused", async t => {
 test("a damaged version file among all else that is ours is written anew", async t => {
   const path = temporaryFolder(t);
   await openStateRoot(path);
-  for (const damage of ["", "llbake st", "\0".repeat(15)]) {
+  for (const damage of ["", "llbake st", "\0".repeat(15), "llbake state 5, layout 1\n"]) {
     writeFileSync(join(path, "version"), damage);
     await openStateRoot(path);
-    assert.equal(readFileSync(join(path, "version"), "utf8"), "llbake state 1\n");
+    assert.equal(readFileSync(join(path, "version"), "utf8"), "llbake state 1, layout 1\n");
   }
 });
 

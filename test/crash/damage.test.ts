@@ -46,13 +46,17 @@ const damages: Readonly<Record<string, Damage>> = {
   emptied: () => Buffer.alloc(0),
   "filled with zeros": bytes => Buffer.alloc(Math.max(1, bytes.length)),
   "cut in half": bytes => bytes.subarray(0, bytes.length >> 1),
-  "with a bit flipped": bytes => {
-    const bent = Buffer.from(bytes);
-    const middle = bent.length >> 1;
-    if (bent.length > 0) bent[middle] = (bent[middle] ?? 0) ^ 4;
-    return bent;
-  },
+  "with a bit flipped in the middle": bytes => flipped(bytes, 0.5),
+  "with a bit flipped near its start": bytes => flipped(bytes, 0.2),
+  "with a bit flipped near its end": bytes => flipped(bytes, 0.9),
 };
+
+function flipped(bytes: Buffer, place: number): Buffer {
+  const bent = Buffer.from(bytes);
+  const index = Math.floor(bent.length * place);
+  if (bent.length > 0) bent[index] = (bent[index] ?? 0) ^ 4;
+  return bent;
+}
 
 /** All ways for every file, or one way for each, another one from day to day. */
 const EVERY = process.env["LLBAKE_EVERY_WRITE"] === "1";

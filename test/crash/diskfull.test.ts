@@ -295,7 +295,7 @@ test(
     const root = join(project.cwd, "results", "state");
     await bakeOk(["du"], { ...project, root, env });
     mkdirSync(join(root, "journals"), { recursive: true });
-    writeFileSync(join(root, "version"), "llbake state 1\n");
+    writeFileSync(join(root, "version"), "llbake state 1, layout 1\n");
     execFileSync("mount", ["--bind", disk.path, join(root, "journals")]);
     try {
       disk.fill();

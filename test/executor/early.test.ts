@@ -23,7 +23,7 @@ test(
       const step = await snapshots.prepare(parent);
       assert.equal(await runIn(executor, step.root, `echo ${number} >> /steps`), 0);
       parent = await step.commit();
-      if (number === 2) await killWaiting(owner.path);
+      if (number === 2) assert.equal(await killWaiting(owner.path), 1);
     }
     await using tree = await snapshots.view(parent);
     assert.equal(readFileSync(`${tree.root}/steps`, "utf8"), "1\n2\n3\n");
@@ -61,13 +61,14 @@ async function runIn(executor: Executor, path: string, script: string): Promise<
   return end.exitCode;
 }
 
-/** Kills every process of an owner that names a bundle, and waits for its end. */
-async function killWaiting(owner: string): Promise<void> {
+/** Kills every process of an owner that names a bundle, and waits for its end; how many there were. */
+async function killWaiting(owner: string): Promise<number> {
   const pids = readdirSync("/proc").filter(
     entry => /^[0-9]+$/.test(entry) && commandLine(entry).includes(`${owner}/bundles/`),
   );
   for (const pid of pids) process.kill(Number(pid), "SIGKILL");
   for (const pid of pids) while (commandLine(pid) !== "") await delay(2);
+  return pids.length;
 }
 
 function commandLine(pid: string): string {
