@@ -72,7 +72,7 @@ test("a lock held by another process is waited for, and free when that process i
   await once(child.stdout, "data");
   assert.equal(await tryLock(root, "k"), undefined);
   let waited = false;
-  const result = await withLock(root, "k", AbortSignal.timeout(5000), () => "mine", {
+  const result = await withLock(root, "k", AbortSignal.timeout(60_000), () => "mine", {
     onWait: () => {
       waited = true;
       child.kill("SIGKILL");

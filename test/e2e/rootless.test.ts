@@ -2,6 +2,7 @@
 // it does not, one line says so, with the command that changes it. Method: the built program as a user of its own.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -259,7 +260,7 @@ test("the state directory of another user is refused", asUser, async () => {
 
 test("a killed build's steps, run as others, are gone when the next one has begun", withRanges, async () => {
   using project = userProject();
-  const marker = `m${process.pid}`;
+  const marker = randomUUID();
   project.write("bake.hcl", target("default", `output = ["type=local,dest=out"]`));
   project.write(
     "Dockerfile",
@@ -278,7 +279,7 @@ test("a killed build's steps, run as others, are gone when the next one has begu
 
 test("Ctrl-C reaches the step and ends the build with 130", asUser, async () => {
   using project = userProject();
-  const marker = `m${process.pid}`;
+  const marker = randomUUID();
   project.write("bake.hcl", target("default"));
   project.write("Dockerfile", `${baseStage}RUN mkfifo /${marker} && echo ready && cat /${marker}\n`);
   await using running = startBake(["--progress=plain"], project.as);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -130,7 +130,7 @@ function gateOf(root: string): string | undefined {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (!isSo()) {
     assert.ok(Date.now() < deadline, "it does not come");
     await new Promise(resolve => setTimeout(resolve, 10));
@@ -357,7 +357,8 @@ test("what is not given is told before the command runs", async () => {
 
 test("the host's network, privilege and devices need their entitlement", async () => {
   using project = tempProject();
-  const steps = `RUN --network=host ls /sys/class/net > /host
+  // Which namespace, not which interfaces: those of the machine come and go meanwhile.
+  const steps = `RUN --network=host readlink /proc/self/ns/net > /host
 RUN --security=insecure mount -t tmpfs x /mnt && grep -c ' /mnt tmpfs' /proc/mounts > /mounted${isRoot ? " && touch /proc/sys/kernel/domainname" : ""}
 `;
   const said = await refuse(project, `RUN mkdir /mnt\n${steps}`);
@@ -367,10 +368,9 @@ RUN --security=insecure mount -t tmpfs x /mnt && grep -c ' /mnt tmpfs' /proc/mou
     args: ["--allow=network.host", "--allow=security.insecure"],
   });
   assert.equal(project.read("out/mounted"), "1\n");
-  const own = readdirSync("/sys/class/net").sort().join("\n");
-  assert.equal(project.read("out/host").trim(), own);
+  assert.equal(project.read("out/host").trim(), readlinkSync("/proc/self/ns/net"));
   // As an attribute of the target it is the bake file that asks, and the user who has to grant.
-  write(project, "RUN ls /sys/class/net > /host\n", { attributes: `network = "host"` });
+  write(project, "RUN true\n", { attributes: `network = "host"` });
   const refused = await bake([], project);
   assert.match(refused.stderr, /--allow=network\.host/);
 });
@@ -388,7 +388,8 @@ test("steps reach neither what listens on the machine's loopback nor, without ne
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   try {
-    const ask = `nc -w 1 127.0.0.1 ${(server.address() as AddressInfo).port} </dev/null`;
+    // Who answers may be kept waiting for the processor; where nobody does, nothing is waited for.
+    const ask = `nc -w 30 127.0.0.1 ${(server.address() as AddressInfo).port} </dev/null`;
     const { stderr } = await build(
       project,
       `RUN ${ask} > /default 2>/dev/null; ls /sys/class/net | wc -l >> /default
@@ -410,12 +411,12 @@ RUN --network=host ${ask} > /host
 
 test("a step that takes too long is stopped, and says so", async () => {
   using project = tempProject();
-  const began = Date.now();
+  // What it builds upon may take its time. One that is not stopped outlives the limit of the process, and says nothing.
+  await build(project, "RUN true\n");
   assert.match(
     await refuse(project, "RUN echo begun; sleep 86400\n", { args: ["--step-timeout=1s"] }),
     /took longer than 1s: echo begun; sleep 86400[^]*--step-timeout gives steps more time/,
   );
-  assert.ok(Date.now() - began < 20_000);
   await build(project, "RUN true\n", { args: ["--step-timeout=1h"] });
 });
 

@@ -392,7 +392,7 @@ async function runStep(
   executor: Executor,
   rootfs: string,
   script: string | readonly string[],
-  { mounts = [], readonly = false, signal = AbortSignal.timeout(20_000), onOutput, ...process }: Step = {},
+  { mounts = [], readonly = false, signal = AbortSignal.timeout(60_000), onOutput, ...process }: Step = {},
 ): Promise<StepEnd> {
   const text = { 1: "", 2: "" };
   const args = typeof script === "string" ? ["/bin/sh", "-c", script] : script;

@@ -20,7 +20,7 @@ import type { KnownFile, StatCache } from "../../src/layer/filehash.ts";
 import type { FileIdentity } from "../../src/layer/stattable.ts";
 import type { TreeFilter } from "../../src/layer/view.ts";
 import { loadXattrs } from "../../src/layer/xattr.ts";
-import { later } from "../rig/clock.ts";
+import { atOnce, later } from "../rig/clock.ts";
 import { describeTree, isRoot, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { withoutRights } from "../rig/user.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
@@ -189,11 +189,13 @@ test("remembered digests are used, and same size and time with other bytes is no
   using dir = tempDir();
   const file = join(dir.path, "f");
   const large = join(dir.path, "large");
-  writeFileSync(file, "one");
-  writeFileSync(large, "l".repeat(100_000));
   const cache = memoryCache();
-  // Fresh files are not trusted: another write might not move their times.
-  await hashPaths(dir.path, [all], undefined, { statCache: cache });
+  await atOnce(async () => {
+    writeFileSync(file, "one");
+    writeFileSync(large, "l".repeat(100_000));
+    // Fresh files are not trusted: another write might not move their times.
+    await hashPaths(dir.path, [all], undefined, { statCache: cache });
+  });
   assert.equal(cache.entries.size, 0);
 
   // As if hashed three seconds later.

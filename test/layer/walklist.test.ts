@@ -7,7 +7,7 @@ import { hashPaths, isAsListed, type ListedMatch } from "../../src/layer/content
 import { copyInto, type CopyResult } from "../../src/layer/copytree.ts";
 import type { CopySharing } from "../../src/layer/filecopy.ts";
 import { StatTable } from "../../src/layer/stattable.ts";
-import { later } from "../rig/clock.ts";
+import { atOnce, later } from "../rig/clock.ts";
 import { describeTree, makeTree, type TempDir, tempDir } from "../rig/tree.ts";
 
 const flags = {
@@ -107,8 +107,10 @@ test("files that had just changed are read again", async () => {
   using dir = tempDir();
   const source = join(dir.path, "source");
   mkdirSync(source);
-  await makeTree(source, { file: "new" });
-  const seen = await look(source);
+  const seen = await atOnce(async () => {
+    await makeTree(source, { file: "new" });
+    return await look(source);
+  });
   await copyOf(source, join(dir.path, "copy"), seen);
   assert.ok(await isAsListed(seen));
   // As if the times had not moved with another edit.

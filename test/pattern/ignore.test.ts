@@ -119,7 +119,8 @@ test("50,000 files against 40 patterns take well under a second", () => {
     "node_modules",
     "!**/keep",
   ]);
-  const started = performance.now();
+  // Of the processor: others may be busy too.
+  const start = process.cpuUsage();
   let matched = 0;
   for (let directory = 0; directory < 500; directory++) {
     const parent = list.step(undefined, `d${directory}`);
@@ -127,5 +128,6 @@ test("50,000 files against 40 patterns take well under a second", () => {
       if (list.step(parent, `d${directory}/f${file}.gen${file}`).matched) matched++;
   }
   assert.equal(matched, 500 * 38);
-  assert.ok(performance.now() - started < 3000);
+  const { user, system } = process.cpuUsage(start);
+  assert.ok(user + system < 3_000_000, `took ${user + system} µs`);
 });

@@ -66,13 +66,22 @@ test("Docker Hub is reached at its API's host and known by its short name", asyn
 
 test("a registry that hangs is given up after two tries", async () => {
   await using server = await startServer(() => undefined);
-  const client = createRegistryClient({ backoffMs: 1, timeoutMs: 50 });
+  let tries = 0;
+  const client = createRegistryClient({
+    backoffMs: 1,
+    timeoutMs: 50,
+    // Counted where they are made: on a busy machine one may be over before the server has heard of it.
+    exchange: request => {
+      tries++;
+      return exchange(request);
+    },
+  });
   const failure = await rejection(client.resolve(parseReference(`${server.host}/app`)));
   assert.equal(
     failure.message,
     `cannot reach the registry at ${server.host} after 2 attempts: no answer in time`,
   );
-  assert.equal(server.requests.length, 2);
+  assert.equal(tries, 2);
 });
 
 test("patience has an end, and the last answer is reported", async () => {

@@ -4,7 +4,6 @@ import { execFileSync, spawn } from "node:child_process";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -36,61 +35,37 @@ export async function startRegistry({
   readonly = false,
 }: { readonly auth?: string; readonly readonly?: boolean } = {}): Promise<RegistryProcess> {
   const dir = mkdtempSync(join(tmpdir(), "llbake-registry-"));
-  for (let attempt = 1; ; attempt++) {
-    const port = await freePort();
-    const host = `127.0.0.1:${port}`;
-    const config = join(dir, "config.yml");
-    writeFileSync(
-      config,
-      [
-        "version: 0.1",
-        "log: { level: error }",
-        `storage: { filesystem: { rootdirectory: ${JSON.stringify(join(dir, "data"))} }, delete: { enabled: true }, maintenance: { readonly: { enabled: ${readonly} } } }`,
-        `http: { addr: "${host}" }`,
-        auth,
-      ].join("\n"),
-    );
-    const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
-    let log = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (log = (log + text).slice(-4000)));
-    const exited = new Promise<void>(resolve => child.once("exit", () => resolve()));
-    const stop = async (): Promise<void> => {
-      child.kill("SIGKILL");
-      await exited;
-      rmSync(dir, { recursive: true, force: true });
-    };
-    const up = await Promise.race([answers(host), exited.then(() => false)]);
-    if (up) return { host, stop, [Symbol.asyncDispose]: stop };
-    // Another process may have taken the port meanwhile.
-    if (attempt === 3) {
-      await stop();
-      throw new Error(`docker-registry does not start: ${log}`);
-    }
+  const config = join(dir, "config.yml");
+  writeFileSync(
+    config,
+    [
+      "version: 0.1",
+      // It tells the port that the kernel gave it.
+      "log: { level: info }",
+      `storage: { filesystem: { rootdirectory: ${JSON.stringify(join(dir, "data"))} }, delete: { enabled: true }, maintenance: { readonly: { enabled: ${readonly} } } }`,
+      'http: { addr: "127.0.0.1:0" }',
+      auth,
+    ].join("\n"),
+  );
+  const child = spawn("docker-registry", ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const exited = new Promise<void>(resolve => child.once("exit", () => resolve()));
+  const stop = async (): Promise<void> => {
     child.kill("SIGKILL");
     await exited;
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise(resolve => server.close(resolve));
-  return port;
-}
-
-/** Waits until something answers HTTP on a host, at most ten seconds. */
-async function answers(host: string): Promise<boolean> {
-  for (const end = Date.now() + 10_000; Date.now() < end;) {
-    try {
-      const response = await fetch(`http://${host}/v2/`);
-      await response.body?.cancel();
-      return true;
-    } catch {
-      await new Promise(resolve => setTimeout(resolve, 20));
-    }
-  }
-  return false;
+    rmSync(dir, { recursive: true, force: true });
+  };
+  let log = "";
+  const host = await new Promise<string | undefined>(resolve => {
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      log = (log + text).slice(-4000);
+      const told = /listening on (127\.0\.0\.1:\d+)\D/.exec(log)?.[1];
+      if (told !== undefined) resolve(told);
+    });
+    void exited.then(() => resolve(undefined));
+  });
+  if (host !== undefined) return { host, stop, [Symbol.asyncDispose]: stop };
+  await stop();
+  throw new Error(`docker-registry does not start: ${log}`);
 }
 
 export interface TestServer extends AsyncDisposable {
