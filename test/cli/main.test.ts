@@ -201,7 +201,7 @@ test("--help and --version go to standard output and end with 0", async () => {
   }
 });
 
-test("a reader that stops reading is no failure", { timeout: 20_000 }, async t => {
+test("a reader that stops reading is no failure", { timeout: 60_000 }, async t => {
   const names = Array.from({ length: 3000 }, (_, i) => `t${i}`);
   using dir = project(
     `${names.map(name => `target "${name}" {}`).join("\n")}\ngroup "default" {\n  targets = ${JSON.stringify(names)}\n}\n`,
@@ -215,7 +215,7 @@ test("a reader that stops reading is no failure", { timeout: 20_000 }, async t =
   assert.equal(Buffer.concat((await stderr) as Buffer[]).toString(), "");
 });
 
-test("Ctrl-C while waiting for input ends with 130", { timeout: 20_000 }, async t => {
+test("Ctrl-C while waiting for input ends with 130", { timeout: 60_000 }, async t => {
   using dir = tempDir();
   const child = start(dir.path, ["-f", "-", "--print"]);
   t.after(() => child.kill("SIGKILL"));

@@ -1,6 +1,8 @@
-// Real files and a real watcher; only the build is made up, so that it can be held and let go.
+// Real files and a real watcher; only the build is made up, so that it can be held and let go. Files are written in one
+// go: what is made first and filled later may be two changes to a watcher that looks in between.
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, realpath, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -70,7 +72,7 @@ const context = (dir: string): WatchInputs => ({
   files: [join(dir, "docker-bake.hcl")],
   outputs: [join(dir, "ctx/out")],
 });
-const limit = { timeout: 20_000 };
+const limit = { timeout: 60_000 };
 
 test("a changed file brings one build that knows what changed", limit, async t => {
   const { dir, builds, idle } = await startWatching(t, context);
@@ -78,7 +80,7 @@ test("a changed file brings one build that knows what changed", limit, async t =
   assert.deepEqual(first.run.changed, []);
   first.finish();
   await idle.next();
-  await writeFile(join(dir, "ctx/a"), "1");
+  writeFileSync(join(dir, "ctx/a"), "1");
   const second = await builds.next();
   assert.deepEqual(second.run.changed, [join(dir, "ctx/a")]);
   second.finish();
@@ -91,10 +93,10 @@ test("ignored files and the build's own outputs bring none", limit, async t => {
   (await builds.next()).finish();
   await idle.next();
   await mkdir(join(dir, "ctx/out"));
-  await writeFile(join(dir, "ctx/out/app"), "1");
-  await writeFile(join(dir, "ctx/a.log"), "1");
+  writeFileSync(join(dir, "ctx/out/app"), "1");
+  writeFileSync(join(dir, "ctx/a.log"), "1");
   // A file that counts, written last, is what the next build is about, and all it is about.
-  await writeFile(join(dir, "ctx/b"), "1");
+  writeFileSync(join(dir, "ctx/b"), "1");
   const next = await builds.next();
   assert.deepEqual(next.run.changed, [join(dir, "ctx/b")]);
 });
@@ -102,7 +104,7 @@ test("ignored files and the build's own outputs bring none", limit, async t => {
 test("a change during a build aborts it, and the next build follows", limit, async t => {
   const { dir, builds, idle, errors } = await startWatching(t, context);
   const first = await builds.next();
-  await writeFile(join(dir, "ctx/a"), "1");
+  writeFileSync(join(dir, "ctx/a"), "1");
   const second = await builds.next();
   assert.equal(first.run.signal.aborted, true);
   assert.equal(second.run.signal.aborted, false);
@@ -119,7 +121,7 @@ test("a failed build is told, and watching goes on: also by a file that did not 
     errors.map(({ message }) => message),
     ["broken"],
   );
-  await writeFile(join(dir, "new"), "target x {}");
+  writeFileSync(join(dir, "new"), "target x {}");
   await rename(join(dir, "new"), join(dir, "docker-bake.hcl"));
   const next = await builds.next();
   assert.deepEqual(next.run.changed, [join(dir, "docker-bake.hcl")]);
