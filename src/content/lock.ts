@@ -112,12 +112,25 @@ function holder(fd: number, path: string, shared: boolean): HeldLock {
       if (!held) return;
       held = false;
       try {
-        if (!shared) unlinkSync(path);
+        if (!shared) removeLockFile(path);
       } finally {
         closeSync(fd);
       }
     },
   };
+}
+
+/** A disk may fail for a moment; a file that stays for longer is free, and gone when the lock is next given back. */
+function removeLockFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    try {
+      unlinkSync(path);
+    } catch {
+      // What the lock was held for is done all the same.
+    }
+  }
 }
 
 /** A process that holds a lock on an open file, from /proc/locks (proc(5)); the kernel names none of another container. */

@@ -10,7 +10,8 @@ import { ownerCgroup } from "../../src/content/cgroups.ts";
 import { openOwner, readLeases } from "../../src/content/lease.ts";
 import { startTime } from "../../src/content/procstat.ts";
 import { OWNER_VARIABLE, sweepDeadOwners } from "../../src/content/sweep.ts";
-import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { containerProblem, openStateDir } from "../rig/statedir.ts";
 
 async function startHolder(path: string): Promise<{ readonly child: ChildProcess; readonly owner: string }> {
   const script = fileURLToPath(new URL("./ownerholder.ts", import.meta.url));

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { chmodSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { tryLock, withLock } from "../../src/content/lock.ts";
 import { openStateDir } from "../rig/statedir.ts";
+import { withoutRights } from "../rig/user.ts";
 
 test("holders of one key follow one another, holders of two do not wait", async t => {
   const { root } = await openStateDir(t);
@@ -35,6 +36,20 @@ test("the result and the error of the work come through, and the lock is free af
   assert.ok(lock);
   lock.release();
   lock.release();
+});
+
+test("a lock file that cannot be removed fails nothing, and goes when the lock is next given back", async t => {
+  const { root } = await openStateDir(t);
+  const lock = await tryLock(root, "k");
+  chmodSync(root.locks, 0o500);
+  try {
+    await withoutRights(() => Promise.resolve(lock?.release()));
+  } finally {
+    chmodSync(root.locks, 0o700);
+  }
+  assert.equal(readdirSync(root.locks).length, 1);
+  assert.equal(await withLock(root, "k", undefined, () => "mine"), "mine");
+  assert.deepEqual(readdirSync(root.locks), []);
 });
 
 test("shared holders are there together and keep an exclusive one out", async t => {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { mountsBelow } from "../rig/bake.ts";
+import { mountsBelow } from "../rig/mounts.ts";
 
 export interface Places {
   /** The state directory. */

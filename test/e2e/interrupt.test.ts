@@ -4,7 +4,8 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { bakeOk, baseStage, mountsBelow, type Project, startBake, target, tempProject } from "../rig/bake.ts";
+import { bakeOk, baseStage, type Project, startBake, target, tempProject } from "../rig/bake.ts";
+import { mountsBelow } from "../rig/mounts.ts";
 
 /** The step's output, not its name, which has the word as well. */
 const READY = /^#\d+ [\d.]+ ready$/m;

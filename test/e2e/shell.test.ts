@@ -85,7 +85,7 @@ test(
     using project = projectOf("RUN echo half > file; exit 3");
     const { stdout, status } = spawnSync(
       "script",
-      ["-qec", `${process.execPath} ${program} --progress=plain --on-error=shell app`, "/dev/null"],
+      ["-qec", `'${process.execPath}' '${program}' --progress=plain --on-error=shell app`, "/dev/null"],
       {
         cwd: project.cwd,
         env: { ...process.env, LLBAKE_ROOT: project.root, BUILDX_BAKE_ENTITLEMENTS_FS: "0", TOKEN: "hush" },

@@ -26,13 +26,8 @@ import { BakeError } from "../../src/diagnostic/error.ts";
 import { createExecutor } from "../../src/executor/container.ts";
 import type { Executor, ProcessSpec, RootSpec } from "../../src/executor/executor.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
-import {
-  containerProblem,
-  makeBusyboxRoot,
-  mountsBelow,
-  openStateDir,
-  temporaryFolder,
-} from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { containerProblem, makeBusyboxRoot, openStateDir, temporaryFolder } from "../rig/statedir.ts";
 
 interface Step extends Partial<ProcessSpec> {
   readonly mounts?: RootSpec["mounts"];

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { startTime } from "../../src/content/procstat.ts";
+import { mountsBelow } from "./mounts.ts";
 import { projectRoot } from "./sourcetree.ts";
 import { tempDir } from "./tree.ts";
 
@@ -225,18 +226,6 @@ export function tempProject(copyOf?: string): Project {
       if (leaks.length > 0) throw new Error(`left mounted: ${leaks.join(", ")}`);
     },
   };
-}
-
-/** Mount points at or below a folder, in the order they were made. */
-export function mountsBelow(folder: string): readonly string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map(line =>
-      (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, code: string) =>
-        String.fromCharCode(parseInt(code, 8)),
-      ),
-    )
-    .filter(path => path === folder || path.startsWith(`${folder}/`));
 }
 
 /** A base stage made of the host's busybox, for Dockerfiles whose target has the context `host`. */

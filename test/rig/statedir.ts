@@ -6,7 +6,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -44,14 +43,6 @@ export async function openStateDir(t: TestContext): Promise<StateDir> {
 export function inTheMaking(owner: Owner, folder: OwnerFolder): readonly string[] {
   const path = join(owner.path, folder);
   return existsSync(path) ? readdirSync(path) : [];
-}
-
-/** Mount points below a path, as the kernel says. */
-export function mountsBelow(path: string): readonly string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .flatMap(line => line.split(" ")[4] ?? [])
-    .filter(point => point.startsWith(path));
 }
 
 const BUSYBOX = "/bin/busybox";

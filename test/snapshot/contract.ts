@@ -21,7 +21,8 @@ import { loadLibc } from "../../src/content/libc.ts";
 import { openSnapshots, type Snapshots } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
 import { formatMeta } from "../../src/snapshot/snapshotstore.ts";
-import { inTheMaking, mountsBelow, openStateDir, type StateDir } from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { inTheMaking, openStateDir, type StateDir } from "../rig/statedir.ts";
 
 export function snapshotterContract(kind: Snapshotter["kind"], skip: string | false): void {
   const contract = (name: string, body: (snapshots: Snapshots, state: StateDir) => Promise<void>): void => {

@@ -9,7 +9,8 @@ import { applyLayer } from "../../src/layer/apply.ts";
 import { packLayer } from "../../src/layer/pack.ts";
 import { openSnapshots } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
-import { containerProblem, inTheMaking, mountsBelow, openStateDir } from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { containerProblem, inTheMaking, openStateDir } from "../rig/statedir.ts";
 import { describeTree, isRoot, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
 

@@ -8,7 +8,8 @@ import { openOwner } from "../../src/content/lease.ts";
 import { openStateRoot } from "../../src/content/root.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
 import type { SnapshotId } from "../../src/snapshot/snapshotter.ts";
-import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { containerProblem, openStateDir } from "../rig/statedir.ts";
 import { snapshotterContract } from "./contract.ts";
 
 const skip = containerProblem() ?? false;

@@ -10,7 +10,8 @@ import { openSnapshotter } from "../../src/snapshot/open.ts";
 import type { SnapshotId, Snapshotter } from "../../src/snapshot/snapshotter.ts";
 import { type Copies, openCopies } from "../../src/worker/copies.ts";
 import { later } from "../rig/clock.ts";
-import { containerProblem, mountsBelow, openStateDir } from "../rig/statedir.ts";
+import { mountsBelow } from "../rig/mounts.ts";
+import { containerProblem, openStateDir } from "../rig/statedir.ts";
 import { describeTree, makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { treeArbitrary } from "../rig/treearbitrary.ts";
 
