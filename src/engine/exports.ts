@@ -4,6 +4,7 @@ import { despiteDamage } from "../content/damaged.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { ExportImage, ExportReport, ExportRequest, StagedExport } from "../exporter/exporter.ts";
 import { type ExporterDeps, loadExporter } from "../exporter/table.ts";
+import { SeenFolders } from "../layer/stack.ts";
 import type { Emit } from "../progress/event.ts";
 
 export interface ExportJob {
@@ -42,13 +43,17 @@ export async function exportAll(
     readonly export: StagedExport;
   }[] = [];
   const reports: ExportReport[][] = jobs.map(() => []);
+  const places = jobs.flatMap(({ exports }, job) =>
+    exports.map((request, slot): ExportPlace => ({ job, slot, request })),
+  );
+  const seen = new SeenFolders({ isShared: places.length > 1 });
   const stage = async ({ job, slot, request }: ExportPlace): Promise<void> => {
     const { target = "", images = [] } = jobs[job] ?? {};
     const step = `export:${target}:${slot}`;
     if (request.type !== "cacheonly") announce(step, target, request, options);
     const exporter = await loadExporter(request.type, deps);
     const stagedExport = await failing(step, request, options, () =>
-      despiteDamage(() => exporter.stage(request, { images }, { ...options, step })),
+      despiteDamage(() => exporter.stage(request, { images }, { ...options, step, seen })),
     );
     staged.push({ job, slot, request, step, export: stagedExport });
   };
@@ -58,9 +63,6 @@ export async function exportAll(
     if (item.request.type !== "cacheonly") options.emit({ type: "done", id: item.step, at: options.now() });
   };
   try {
-    const places = jobs.flatMap(({ exports }, job) =>
-      exports.map((request, slot): ExportPlace => ({ job, slot, request })),
-    );
     await severalAtOnce(places, PARALLEL, options.signal, stage);
     staged.sort((a, b) => a.job - b.job || a.slot - b.slot);
     const publishing = staged.filter(({ request }) => PUBLISHING.has(request.type));

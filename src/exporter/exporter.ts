@@ -1,5 +1,6 @@
 // An exporter writes a build's result somewhere, in two steps: everything expensive is staged first, and only when
 // all exports of a run are staged do they become visible. Outputs appear whole or not at all; tags move last.
+import type { SeenFolders } from "../layer/stack.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ImageConfig } from "../oci/imageconfig.ts";
 import type { Platform } from "../oci/platform.ts";
@@ -35,6 +36,8 @@ export interface ExportContext {
   readonly now: () => number;
   /** Where an export with destination "-" writes. */
   readonly stdout: NodeJS.WritableStream;
+  /** What exports of the run saw of the folders of snapshots. */
+  readonly seen: SeenFolders;
 }
 
 export interface ExportReport {

@@ -62,7 +62,7 @@ async function stageLocal(
       await copyInto({
         srcRoot: folderOfAll(stack),
         src: "/",
-        walk: walkStack(stack, { signal: context.signal }),
+        walk: await walkStack(stack, context.seen),
         destRoot: staged.path,
         dest: `/${prefix}`,
         followSymlink: false,
@@ -78,6 +78,7 @@ async function stageLocal(
       });
     }
   } catch (error) {
+    context.seen.forget();
     await staged[Symbol.asyncDispose]();
     throw error;
   }

@@ -43,7 +43,7 @@ export interface CopyOptions {
   /** The tree that `destRoot` is the upper directory over, when it is one; not with `alwaysReplace` or `attemptUnpack`. */
   readonly destBelow?: string | undefined;
   /** What a walk over the one source gives, somewhere below `srcRoot`; default is a walk over the source there. */
-  readonly walk?: AsyncGenerator<WalkEntry, void, void> | undefined;
+  readonly walk?: Iterator<WalkEntry, void, void> | undefined;
   /** From the destination's root; a slash at the end means "into this directory". */
   readonly dest: string;
   /** Of everything copied and made; default is the owner of the source. */
@@ -440,7 +440,7 @@ class Copier {
         return done();
       }
       case "symlink":
-        symlinkSync(readlinkSync(entry.absolute), target);
+        symlinkSync(entry.link ?? readlinkSync(entry.absolute), target);
         this.#describe(entry, target, parent);
         this.#noteSource(entry, target);
         return done();

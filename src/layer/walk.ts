@@ -23,6 +23,8 @@ export interface WalkEntry {
   readonly stats: EntryStats;
   /** It was found to have no attributes that count as content; absent when nobody looked. */
   readonly isPlain?: boolean;
+  /** Where a symlink leads; absent when nobody looked. */
+  readonly link?: string;
   /** False for a directory that the filters leave out but that holds something they let in. */
   readonly matched: boolean;
 }
