@@ -33,9 +33,10 @@ const mutated = fc
   );
 
 test("mutated Dockerfiles give an image or an error with a range within the file", async () => {
-  let failed = 0;
+  let [runs, failed] = [0, 0];
   await fc.assert(
     fc.asyncProperty(mutated, async text => {
+      runs++;
       try {
         await lowerText(text);
       } catch (thrown) {
@@ -54,5 +55,6 @@ test("mutated Dockerfiles give an image or an error with a range within the file
     }),
     { numRuns: 2500, interruptAfterTimeLimit: 3000, markInterruptAsFailure: false },
   );
-  assert.ok(failed > 50, "the mutations are too tame");
+  // The number of runs depends on the time they take.
+  assert.ok(failed * 20 > runs, "the mutations are too tame");
 });
