@@ -307,6 +307,8 @@ test(
       );
       await using running = startBake(["--progress=plain", "--allow=ssh"], { ...project, env });
       await running.saw(/^#\d+ [\d.]+ ready$/m);
+      // It has said that it is ready before it waits.
+      await until(() => pidOf(`/${marker}`) !== undefined);
       const inside = `/proc/${pidOf(`/${marker}`)}/root`;
       const ask = async (socket: string, ...args: readonly string[]): Promise<string> =>
         (await run("ssh-add", args, { env: { ...process.env, SSH_AUTH_SOCK: join(inside, socket) } })).stdout;
@@ -327,15 +329,16 @@ test(
 );
 
 /** The process of a step that has this argument. */
-function pidOf(argument: string): number {
-  const found = readdirSync("/proc").filter(entry => {
+function pidOf(argument: string): string | undefined {
+  return readdirSync("/proc").find(entry => {
     try {
-      return readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(argument);
+      return (
+        /^\d+$/.test(entry) && readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(argument)
+      );
     } catch {
       return false;
     }
   });
-  return Number(found.find(entry => /^\d+$/.test(entry)));
 }
 
 test("what is not given is told before the command runs", async () => {
