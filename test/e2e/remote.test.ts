@@ -186,7 +186,7 @@ test("on a terminal the user is asked", { skip: hasScript ? false : "no script(1
         cwd: project.cwd,
         input,
         env: { PATH: process.env["PATH"], HOME: process.env["HOME"], LLBAKE_ROOT: project.root },
-        timeout: 30_000,
+        timeout: 60_000,
       },
     );
     return { status, text: stdout.toString() };
