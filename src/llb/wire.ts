@@ -13,7 +13,9 @@ type Leaf = Extract<FieldShape, { readonly number: number }>;
  * @throws BakeError "llb-invalid" when a string is not valid UTF-16 or a number does not fit its field
  */
 export function encode<T>(message: Message<T>, value: T): Uint8Array {
-  return encodeAny(message, value);
+  const sink = new Sink();
+  writeMessage(sink, message, value);
+  return sink.finish();
 }
 
 /**
@@ -28,26 +30,22 @@ export function decode<T>(message: Message<T>, input: Uint8Array): T {
 
 // ---- writing
 
-function encodeAny(message: AnyMessage, value: unknown): Uint8Array {
+function writeMessage(sink: Sink, message: AnyMessage, value: unknown): void {
   invariant(isRecord(value), "BUG: a message is not an object");
-  const sink = new Sink();
   const { plain, choices } = planOf(message);
-  for (const [key, field] of plain) {
-    const where = (): string => `${message.name}.${protoName(key, field)}`;
-    writeField(sink, field, value[key], where);
-  }
+  for (const { key, field, where } of plain) writeField(sink, field, value[key], where);
   for (const [key, members] of choices) {
     const chosen = value[key];
     if (chosen === undefined) continue;
     invariant(isRecord(chosen) && typeof chosen["kind"] === "string", "BUG: a oneof value has no kind");
-    const member = members[chosen["kind"]];
-    invariant(member !== undefined && isLeaf(member), "BUG: a oneof value has an unknown kind");
     const { kind } = chosen;
+    const member = members[kind];
+    invariant(member !== undefined && isLeaf(member), "BUG: a oneof value has an unknown kind");
     writeLeaf(sink, member, chosen["value"], () => `${message.name}.${kind}`);
   }
-  return sink.finish();
 }
 
+/** `where` tells errors which field it is. */
 function writeField(sink: Sink, field: FieldShape, value: unknown, where: () => string): void {
   switch (field.kind) {
     case "list": {
@@ -56,9 +54,9 @@ function writeField(sink: Sink, field: FieldShape, value: unknown, where: () => 
       invariant(isLeaf(of), "BUG: a list of lists");
       if (isPackable(of)) {
         if (value.length === 0) return;
-        const packed = new Sink();
-        for (const item of value) packed.varint(varintOf(of, item, where));
-        sink.block(of.number, packed.finish());
+        sink.nested(of.number, () => {
+          for (const item of value) sink.varint(varintOf(of, item, where));
+        });
         return;
       }
       for (const item of value) writeLeaf(sink, of, item, where);
@@ -69,10 +67,10 @@ function writeField(sink: Sink, field: FieldShape, value: unknown, where: () => 
       const { value: valueField } = field;
       invariant(isLeaf(valueField), "BUG: a map of lists");
       for (const key of Object.keys(value).sort(compareUtf8)) {
-        const entry = new Sink();
-        entry.block(1, utf8(key, where));
-        writeLeaf(entry, valueField, value[key], where);
-        sink.block(field.number, entry.finish());
+        sink.nested(field.number, () => {
+          writeText(sink, 1, key, where);
+          writeLeaf(sink, valueField, value[key], where);
+        });
       }
       return;
     }
@@ -91,14 +89,14 @@ function writeLeaf(sink: Sink, field: Leaf, value: unknown, where: () => string)
   switch (field.kind) {
     case "string":
       invariant(typeof value === "string", "BUG: a string field holds something else");
-      sink.block(field.number, utf8(value, where));
+      writeText(sink, field.number, value, where);
       return;
     case "bytes":
       invariant(value instanceof Uint8Array, "BUG: a bytes field holds something else");
       sink.block(field.number, value);
       return;
     case "message":
-      sink.block(field.number, encodeAny(field.message(), value));
+      sink.nested(field.number, () => writeMessage(sink, field.message(), value));
       return;
     case "map":
       invariant(false, "BUG: a map inside a map");
@@ -139,13 +137,11 @@ const BOUNDS: Readonly<
   uint64: { least: 0n, most: 2n ** 64n - 1n },
 };
 
-const encoder = new TextEncoder();
-
-function utf8(value: string, where: () => string): Uint8Array {
+function writeText(sink: Sink, number: number, value: string, where: () => string): void {
   // With the u flag only halves of a pair that stand alone match.
   if (/\p{Surrogate}/u.test(value))
     throw new BakeError("llb-invalid", `cannot write ${where()}: the text is not valid UTF-8`);
-  return encoder.encode(value);
+  sink.text(number, value);
 }
 
 function isZero(field: Leaf, value: unknown): boolean {
@@ -170,8 +166,15 @@ interface Slot {
   readonly member?: string;
 }
 
+interface PlainField {
+  readonly key: string;
+  readonly field: FieldShape;
+  /** The field's name, for errors. */
+  readonly where: () => string;
+}
+
 interface Plan {
-  readonly plain: readonly (readonly [string, FieldShape])[];
+  readonly plain: readonly PlainField[];
   readonly choices: readonly (readonly [string, Readonly<Record<string, FieldShape>>])[];
   readonly slots: ReadonlyMap<number, Slot>;
   /** Fields that have a value even when nothing is said of them. */
@@ -183,7 +186,7 @@ const plans = new WeakMap<AnyMessage, Plan>();
 function planOf(message: AnyMessage): Plan {
   const known = plans.get(message);
   if (known !== undefined) return known;
-  const plain: [string, FieldShape][] = [];
+  const plain: PlainField[] = [];
   const choices: [string, Readonly<Record<string, FieldShape>>][] = [];
   const slots = new Map<number, Slot>();
   for (const [key, field] of Object.entries(message.fields)) {
@@ -192,11 +195,11 @@ function planOf(message: AnyMessage): Plan {
       for (const [member, shape] of Object.entries(field.members))
         slots.set(numberOf(shape), { key, field: shape, member });
     } else {
-      plain.push([key, field]);
+      plain.push({ key, field, where: () => `${message.name}.${protoName(key, field)}` });
       slots.set(numberOf(field), { key, field });
     }
   }
-  plain.sort(([, a], [, b]) => numberOf(a) - numberOf(b));
+  plain.sort((a, b) => numberOf(a.field) - numberOf(b.field));
   const initial = Object.entries(message.fields).filter(
     ([, { kind }]) => kind !== "message" && kind !== "oneof",
   );

@@ -107,6 +107,33 @@ test("negative numbers take ten bytes, repeated numbers are packed and read in b
   assert.deepEqual(decode(table, fromHex("1001 10ac02")), { one: 0, many: [1, 300] });
 });
 
+test("texts of any length are written whole, with their length in as few bytes as it takes", () => {
+  const texts = message<{ inner: { text: string } | undefined }>("Outer", {
+    inner: {
+      kind: "message",
+      number: 1,
+      message: () => message<{ text: string }>("Inner", { text: text(1) }),
+    },
+  });
+  for (const length of [1, 63, 64, 65, 126, 127, 128, 16_383, 16_384]) {
+    for (const char of ["a", "\u00e9", "\u6f22", "\u{1f600}"]) {
+      const value = char.repeat(length);
+      const block = (content: Buffer): Buffer =>
+        Buffer.concat([Buffer.from([0x0a]), lengthOf(content), content]);
+      const wanted = block(block(Buffer.from(value)));
+      assert.deepEqual(Buffer.from(encode(texts, { inner: { text: value } })), wanted);
+    }
+  }
+});
+
+function lengthOf({ length }: Uint8Array): Buffer {
+  const bytes: number[] = [];
+  for (let rest = length; ; rest >>= 7) {
+    bytes.push(rest > 0x7f ? (rest & 0x7f) | 0x80 : rest);
+    if (rest <= 0x7f) return Buffer.from(bytes);
+  }
+}
+
 test("unknown fields of every wire type are skipped", () => {
   const bytes = fromHex("f80701 f90700000000000000 00 fa070161 fb0708 01fc07 fd0700000000 0a0161");
   assert.deepEqual(decode(sourceOp, bytes), { identifier: "a", attrs: {} });
