@@ -1,7 +1,7 @@
 // What targets ask for beyond what a bake file may do without being asked (buildx: bake.EntitlementConf): the host's
 // network, privileged steps, the ssh agent, and paths outside the folders that were granted.
 import { lstatSync, readlinkSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { isRemote } from "../bakefile/path.ts";
 import type { BuildTarget } from "./target.ts";
 
@@ -35,6 +35,7 @@ export function missingEntitlements(
 ): Entitlements {
   const devices = new Set<string>();
   let [networkHost, securityInsecure, ssh, localDelete] = [false, false, false, false];
+  const resolvedPath = createPathResolver();
   // By resolved path, with the path as it was given.
   const reads = new Map<string, string>();
   const writes = new Map<string, string>();
@@ -63,8 +64,8 @@ export function missingEntitlements(
     ssh: ssh && !granted.ssh,
     localDelete: localDelete && !granted.localDelete,
     devices: new Set([...devices].filter(name => !anyDevice && !granted.devices.has(name))),
-    reads: uncovered(reads, granted.reads),
-    writes: uncovered(writes, granted.writes),
+    reads: uncovered(reads, granted.reads, resolvedPath),
+    writes: uncovered(writes, granted.writes, resolvedPath),
   };
 }
 
@@ -106,7 +107,11 @@ function withoutScheme(path: string): string {
 }
 
 /** Paths that are in no granted folder, without those below another one; sorted. */
-function uncovered(paths: ReadonlyMap<string, string>, granted: readonly string[]): readonly string[] {
+function uncovered(
+  paths: ReadonlyMap<string, string>,
+  granted: readonly string[],
+  resolvedPath: (path: string) => string,
+): readonly string[] {
   if (granted.includes("*")) return [];
   const folders = granted.map(resolvedPath);
   const missing = [...paths.keys()].filter(path => !folders.some(folder => isWithin(path, folder))).sort();
@@ -114,29 +119,42 @@ function uncovered(paths: ReadonlyMap<string, string>, granted: readonly string[
   return outermost.map(path => paths.get(path) ?? path);
 }
 
+/** Both are absolute and normal. */
 function isWithin(path: string, folder: string): boolean {
-  const way = relative(folder, path);
-  return way === "" || (way !== ".." && !way.startsWith("../"));
+  return path === folder || path.startsWith(folder === "/" ? folder : `${folder}/`);
 }
 
 /** More links than this in one path are a circle. */
 const MAX_LINKS = 255;
 
-/** A path with every link on it followed, as far as it exists; granting a link must not grant what it is changed to. */
-function resolvedPath(path: string): string {
+/**
+ * Gives a path with every link on it followed, as far as it exists; granting a link must not grant what it is changed
+ * to. Of several paths each folder above is looked at once.
+ */
+function createPathResolver(): (path: string) => string {
+  const known = new Map<string, string>();
   let links = 0;
   const walk = (text: string): string => {
     const above = dirname(text);
     if (above === text) return text;
+    const before = known.get(text);
+    if (before !== undefined) return before;
     const here = join(walk(above), text.slice(above === "/" ? 1 : above.length + 1));
     const stat = lstatSync(here, { throwIfNoEntry: false });
-    if (stat?.isSymbolicLink() !== true || ++links > MAX_LINKS) return here;
-    return walk(resolve(dirname(here), readlinkSync(here)));
+    const found =
+      stat?.isSymbolicLink() !== true || ++links > MAX_LINKS
+        ? here
+        : walk(resolve(dirname(here), readlinkSync(here)));
+    known.set(text, found);
+    return found;
   };
-  try {
-    return walk(path);
-  } catch {
-    // Not to be seen by this user: the build will say so.
-    return path;
-  }
+  return path => {
+    links = 0;
+    try {
+      return walk(path);
+    } catch {
+      // Not to be seen by this user: the build will say so.
+      return path;
+    }
+  };
 }

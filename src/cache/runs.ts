@@ -13,7 +13,6 @@ import {
 } from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { isDigest } from "../oci/digest.ts";
@@ -67,16 +66,16 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
       const draft = owner.newPath("temp");
       try {
         const endedAt = record.endedAt / 1000;
-        const before = readRun(path);
-        // A run that found nothing changed.
-        if (before !== undefined && isDeepStrictEqual({ ...before, endedAt: record.endedAt }, record)) {
+        // Only the file's time tells when it ended: a run that found nothing changed has the text of the one before.
+        const text = JSON.stringify({ definition, ...record, endedAt: 0 });
+        if (textOf(path) === text) {
           utimesSync(path, endedAt, endedAt);
           return;
         }
         const isNew = !existsSync(path);
         if (isNew) mkdirSync(folder, { recursive: true, mode: 0o700 });
         // At once: a run has as many of these as targets, and other threads take longer to be asked than to write.
-        writeFileSync(draft, JSON.stringify({ definition, ...record }));
+        writeFileSync(draft, text);
         utimesSync(draft, endedAt, endedAt);
         renameSync(draft, path);
         if (isNew) await forgetOldest(folder);
@@ -98,6 +97,14 @@ export function openRunHistory(root: StateRoot, owner: Pick<Owner, "newPath">): 
       return runs;
     },
   };
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
 }
 
 /** A run's file is as old as its end. */

@@ -91,7 +91,7 @@ export async function expectEntitlements(
 ): Promise<void> {
   const { cwd, env } = environment;
   const granted = grantedEntitlements(allow, grants, cwd);
-  const needs = needsOf(missingEntitlements(targets, granted, { ...environment, url }), cwd);
+  const needs = needsOf(missingEntitlements(targets, granted, { cwd, env, url }), cwd);
   if (needs.length === 0) return;
   if (needs.every(need => need.ofFileSystem) && !checksFileSystem(env, url !== undefined)) return;
   const flags = needs.map(({ flag }) => `--allow=${quoted(flag)}`).join(" ");

@@ -83,20 +83,21 @@ export interface Sighting {
         /** Of the first selector. */
         readonly listed: readonly ListedMatch[];
         readonly key: ContentKey;
-        /** When it had been seen, in milliseconds of `performance.now()`. */
-        readonly atMs: number;
+        /** When it had been seen, in seconds of `process.uptime()`. */
+        readonly atSeconds: number;
         isTaken: boolean;
       }
     | undefined;
 }
 
-/** After this long, in milliseconds, a folder is walked anew for a copy: it should have what the user sees there. */
-const SEEN_MS = 5_000;
+/** After so many seconds a folder is walked anew for a copy: it should have what the user sees there. */
+const SEEN_SECONDS = 5;
 
 /** What was seen a moment ago, for a copy that takes that and nothing else from the directory; undefined when nothing was. */
 export function takeSighting(sighting: Sighting, { root }: LocalTree): readonly ListedMatch[] | undefined {
   const { seen } = sighting;
-  if (seen?.root !== root || seen.isTaken || performance.now() - seen.atMs > SEEN_MS) return undefined;
+  if (seen?.root !== root || seen.isTaken || process.uptime() - seen.atSeconds > SEEN_SECONDS)
+    return undefined;
   seen.isTaken = true;
   return seen.listed;
 }
@@ -146,7 +147,7 @@ async function contentKeyOf(
         root: local.root,
         listed: listed[0] ?? [],
         key,
-        atMs: performance.now(),
+        atSeconds: process.uptime(),
         isTaken: false,
       };
     return key;

@@ -66,15 +66,16 @@ export async function pinSource(
   const key = JSON.stringify([identifier, Object.entries(attrs).sort(), platform]);
   const known = ofSession.get(key);
   if (known !== undefined) return known;
-  const listen = ({ emit, step }: SourceContext): PatienceListener => {
-    return line => emit({ type: "log", id: step, at: deps.now(), stream: 2, data: Buffer.from(`${line}\n`) });
+  const listen = <T>({ emit, step }: SourceContext, work: () => Promise<T>): Promise<T> => {
+    // Nothing is asked twice of this machine.
+    if (binding.pool !== "network") return work();
+    const tell: PatienceListener = line =>
+      emit({ type: "log", id: step, at: deps.now(), stream: 2, data: Buffer.from(`${line}\n`) });
+    return listenForRetries(tell, work);
   };
-  const pinned = listenForRetries(listen(context), () =>
-    binding.pin({ locator, attrs, platform }, context),
-  ).then((pin): PinnedSource => ({
-    ...pin,
-    fetch: wanting => listenForRetries(listen(wanting), () => pin.fetch(wanting)),
-  }));
+  const pinned = listen(context, () => binding.pin({ locator, attrs, platform }, context)).then(
+    (pin): PinnedSource => ({ ...pin, fetch: wanting => listen(wanting, () => pin.fetch(wanting)) }),
+  );
   ofSession.set(key, pinned);
   // A failure is not an answer: the next one asks again.
   pinned.catch(() => ofSession.delete(key));
