@@ -109,6 +109,9 @@ export async function buildCommand(
     });
   const define = await row?.load();
   define?.(command, context, done);
+  // The error boundary looks for it.
+  if (!command.options.some(option => option.long === "--debug"))
+    command.option("-D, --debug", "tell where errors come from");
   if (name === "") {
     command.version(`bake ${version}`, "--version", "print the version");
     const others = Object.entries(commands).filter(([other]) => other !== "");

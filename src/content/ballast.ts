@@ -1,6 +1,6 @@
 // Room kept for bad days: on a disk that is full to the last block even entering the state directory, to remove things
 // from it, needs a few blocks. This file takes them while there are enough, and is given up then.
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isFull } from "./fulldisk.ts";
@@ -9,6 +9,11 @@ import { isFull } from "./fulldisk.ts";
 const BALLAST_BYTES = 256 * 1024;
 /** It is not worth having on a disk that it would fill. */
 const MIN_FREE_BYTES = 4 * BALLAST_BYTES;
+
+/** Whether it was given up, or never made. */
+export function lacksBallast(rootPath: string): boolean {
+  return !existsSync(join(rootPath, "ballast"));
+}
 
 /** Makes the file by way of `draft` if it is missing and there is room; that it cannot be made is no failure. */
 export async function fillBallast(rootPath: string, draft: string): Promise<void> {

@@ -1,8 +1,9 @@
 // An append-only log shared by processes: one record a line, each with a checksum. Lines that do not check, such as
 // the torn last one after a power cut, are skipped. Appending needs no lock, since O_APPEND writes do not interleave.
+// Files are read and written at once: these are a few lines for each step, and asking another thread takes longer.
 import { createHash } from "node:crypto";
-import { type BigIntStats, statSync } from "node:fs";
-import { open, rename, rm, type FileHandle } from "node:fs/promises";
+import { type BigIntStats, closeSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "./blob.ts";
 import type { Owner } from "./lease.ts";
@@ -61,29 +62,29 @@ export function openJournal<T>(
     return found === undefined ? identity === "" : identity === identityOf(found) && found.size === sizeSeen;
   };
 
-  const read = async (): Promise<JournalChunk<T>> => {
+  const read = (): JournalChunk<T> => {
     if (isAsRead()) return { records: [], restarted: false, damaged: 0 };
-    const file = await openIfThere(path);
-    if (file === undefined) {
+    const fd = openIfThere(path);
+    if (fd === undefined) {
       const restarted = identity !== "";
       identity = "";
       position = 0;
       return { records: [], restarted, damaged: 0 };
     }
     try {
-      const found = await file.stat({ bigint: true });
+      const found = fstatSync(fd, { bigint: true });
       const current = identityOf(found);
       const restarted = identity !== "" && (current !== identity || Number(found.size) < position);
       if (restarted) position = 0;
       identity = current;
-      const bytes = await readFrom(file, position, Number(found.size) - position);
+      const bytes = readFrom(fd, position, Number(found.size) - position);
       const end = bytes.lastIndexOf(NEWLINE) + 1;
       position += end;
       // Less when it was cut off while it was read: then it is read again.
       sizeSeen = BigInt(position - end + bytes.length);
       return { ...decodeLines(bytes.subarray(0, end), codec), restarted };
     } finally {
-      await file.close();
+      closeSync(fd);
     }
   };
 
@@ -99,16 +100,16 @@ export function openJournal<T>(
       // Shared with other writers; only compaction, which replaces the file, excludes them.
       await withLock(root, lockKey, undefined, () => appendBytes(path, bytes), { shared: true });
     },
-    refresh: read,
+    refresh: async () => read(),
     async compact(keep, signal) {
       await withLock(root, lockKey, signal, async () => {
-        const file = await openIfThere(path);
-        if (file === undefined) return;
+        const fd = openIfThere(path);
+        if (fd === undefined) return;
         let bytes: Buffer;
         try {
-          bytes = await readFrom(file, 0, (await file.stat()).size);
+          bytes = readFrom(fd, 0, fstatSync(fd).size);
         } finally {
-          await file.close();
+          closeSync(fd);
         }
         const kept = keep(decodeLines(bytes, codec).records);
         await replaceFile(
@@ -165,35 +166,35 @@ function decodeBody<T>(body: Buffer, codec: JournalCodec<T>): T | undefined {
   }
 }
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
+function openIfThere(path: string): number | undefined {
   try {
-    return await open(path, "r");
+    return openSync(path, "r");
   } catch (thrown) {
     if (isCode(thrown, "ENOENT")) return undefined;
     throw storeError(thrown);
   }
 }
 
-async function readFrom(file: FileHandle, position: number, length: number): Promise<Buffer> {
+function readFrom(fd: number, position: number, length: number): Buffer {
   const bytes = Buffer.alloc(Math.max(0, length));
   let filled = 0;
   while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled);
+    const bytesRead = readSync(fd, bytes, filled, bytes.length - filled, position + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
   return bytes.subarray(0, filled);
 }
 
-async function appendBytes(path: string, bytes: Buffer): Promise<void> {
+function appendBytes(path: string, bytes: Buffer): void {
   try {
-    const file = await open(path, "a", 0o600);
+    const fd = openSync(path, "a", 0o600);
     try {
       // A short write (full disk) leaves a torn line, which readers skip.
-      const { bytesWritten } = await file.write(bytes);
-      if (bytesWritten < bytes.length) throw Object.assign(new Error("short write"), { code: "ENOSPC" });
+      if (writeSync(fd, bytes) < bytes.length)
+        throw Object.assign(new Error("short write"), { code: "ENOSPC" });
     } finally {
-      await file.close();
+      closeSync(fd);
     }
   } catch (thrown) {
     throw storeError(thrown);

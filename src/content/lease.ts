@@ -56,6 +56,13 @@ export interface Owner extends AsyncDisposable {
   releaseLeases(): void;
   /** Runs when leases were given back: what was known to exist may be gone from then on. */
   onRelease(forget: () => void): void;
+  /**
+   * Tidies something up below `path` while this process would otherwise wait for a step, or at the latest when the
+   * folder is removed, which takes all of it. A failure is nobody's.
+   */
+  whenIdle(chore: () => void): void;
+  /** Does what was put off. */
+  doChores(): void;
   /** Runs before the folder is removed, newest first; a failure does not keep the others from running. */
   onDispose(release: () => Promise<void>): void;
 }
@@ -133,6 +140,8 @@ function openGuarded(libc: Libc, name: string): { readonly fd: number; readonly 
   }
 }
 
+const MAX_CHORES = 8;
+
 function createOwner(root: StateRoot, name: string, fd: number, room: Room | undefined): Owner {
   const path = join(root.owners, name);
   // Both are made when first needed: a build that finds everything made hardly writes.
@@ -141,9 +150,19 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
   const leased = new Set<string>();
   const releases: (() => Promise<void>)[] = [];
   const forgetters: (() => void)[] = [];
+  const chores: (() => void)[] = [];
   let counter = 0;
   let disposed = false;
   const ledger = openLedger(root, name, room);
+  const doChores = (): void => {
+    for (const chore of chores.splice(0)) {
+      try {
+        chore();
+      } catch {
+        // It goes with the folder.
+      }
+    }
+  };
   return {
     name,
     path,
@@ -161,7 +180,14 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
       leased.add(line);
     },
     noteOutside: outside => appendFileSync(join(path, OUTSIDE), `${JSON.stringify(outside)}\n`),
+    whenIdle(chore) {
+      chores.push(chore);
+      // Whoever is never idle does not let it pile up.
+      if (chores.length >= MAX_CHORES) doChores();
+    },
+    doChores,
     releaseLeases() {
+      doChores();
       // What is mounted is made of what was leased.
       const isMaking = folders.has("active") && readdirSync(join(path, "active")).length > 0;
       if (leases === undefined || leased.size === 0 || isMaking) return;

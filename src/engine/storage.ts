@@ -4,7 +4,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compactDiskStore } from "../cache/disk.ts";
-import { fillBallast } from "../content/ballast.ts";
+import { fillBallast, lacksBallast } from "../content/ballast.ts";
 import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { emptyTrash, pruneBlobs } from "../content/blobprune.ts";
 import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } from "../content/gc.ts";
@@ -65,8 +65,8 @@ export async function defaultGoal(rootPath: string): Promise<{ maxBytes: number;
 }
 
 /**
- * Prunes when something was added since the last time, the ceiling is another one, or the disk is filling up. Never
- * fails: what could not be removed now is tried again after the next build.
+ * Prunes when something was added since the last time, the ceiling is another one, or the disk is filling up or was
+ * full. Never fails: what could not be removed now is tried again after the next build.
  */
 export async function collectGarbage(
   rootPath: string,
@@ -87,6 +87,7 @@ export async function collectGarbage(
       Date.now() - lookedMs > (goal.unusedForMs ?? Infinity) * STALE_LOOK_PART ||
       bavail * bsize < (goal.minFreeBytes ?? 0) ||
       lookedMs === 0 ||
+      lacksBallast(root.path) ||
       readFileSync(marker, "utf8") !== ceiling;
     if (!isDue) return [];
     // Marked before looking, so that what appears meanwhile is looked at next time.

@@ -38,7 +38,13 @@ import { binaryOf, findRuntime, type Runtime, withoutCgroups } from "./runtime.t
 import { createNetworks, type Networks, type StepNetwork } from "./network.ts";
 import { type NetworkRung, toolsIn } from "./networkrungs.ts";
 import { compileSeccomp, type WithFilter } from "./seccompfilter.ts";
-import { type ContainerNetwork, mountDestinations, runtimeConfig, type SpecInput } from "./spec.ts";
+import {
+  type ContainerNetwork,
+  mountDestinations,
+  runtimeConfig,
+  type SpecInput,
+  systemMountPoints,
+} from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
 
@@ -116,6 +122,7 @@ export async function createExecutor(options: ExecutorOptions): Promise<Executor
   const parentOf = createCgroupParents(runtime, owner, limits);
   return {
     runtime: runtime.label,
+    mountPoints: systemMountPoints,
     async emulation(platform, command, rootSpec) {
       const program = findProgram(command, rootSpec.path);
       const isForeign = program?.head === undefined || !isFor(native, program.head);
@@ -222,7 +229,9 @@ async function run(
         stdio: options.attach ? "inherit" : ["ignore", "pipe", "pipe"],
       });
     };
-    const end = await runToEnd(begin, runtime.label, { ...options, onOutput });
+    const ended = runToEnd(begin, runtime.label, { ...options, onOutput });
+    owner.doChores();
+    const end = await ended;
     options.signal.throwIfAborted();
     if (end.exitCode !== 0) {
       const failure = startFailure(

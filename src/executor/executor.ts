@@ -1,5 +1,6 @@
 // Runs one command in a container with a real OCI runtime. Knows nothing of LLB.
 import type { Platform } from "../oci/platform.ts";
+import type { MountPoints } from "../snapshot/snapshotter.ts";
 import type { Emulation } from "./emulation.ts";
 import type { Command } from "./program.ts";
 import type { ContainerEdits } from "./devices.ts";
@@ -7,6 +8,8 @@ import type { ContainerEdits } from "./devices.ts";
 export interface Executor {
   /** Name and version of the runtime, for messages. */
   readonly runtime: string;
+  /** What each container has mounts on: a root that has these already spares the runtime making them. Default: nothing. */
+  readonly mountPoints?: MountPoints;
   /**
    * How a command of a platform runs here; what emulation needs is set up when first asked for.
    * @throws BakeError "emulator-missing"

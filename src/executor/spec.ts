@@ -1,5 +1,6 @@
 // The configuration of a container (OCI runtime spec 1.0, config.md and config-linux.md) with the defaults of the
 // container world: what a process may do, what it sees of /proc, /sys and /dev.
+import type { MountPoints } from "../snapshot/snapshotter.ts";
 import { readFileSync } from "node:fs";
 import type { ProcessUser } from "./user.ts";
 import { allCapabilities, type Capability, defaultCapabilities } from "./capabilities.ts";
@@ -216,13 +217,18 @@ function deviceRule({ type, major, minor, access }: DeviceNode): object {
   return { allow: true, type, major, minor, access };
 }
 
+/** What every container has mounts on. */
+export const systemMountPoints: MountPoints = {
+  folders: systemMounts.map(mount => mount.destination.slice(1)),
+  files: ["etc/hosts", "etc/resolv.conf"],
+};
+
 /** Where a container with this root has mounts. */
 export function mountDestinations(root: RootSpec, edits: ContainerEdits = noEdits): readonly string[] {
   const system = systemMounts.map(mount => mount.destination);
   return [
     ...system,
-    "/etc/hosts",
-    "/etc/resolv.conf",
+    ...systemMountPoints.files.map(file => `/${file}`),
     ...root.mounts.map(mount => mount.dest),
     ...edits.mounts.map(mount => mount.destination),
   ];

@@ -121,7 +121,8 @@ function encodeBlock(
   octal(block, 337, 8, fields.devMinor);
   block.write(path.prefix, 345, 155, "latin1");
   let sum = 0;
-  for (const byte of block) sum += byte;
+  // Not by an iterator: what exports write has some headers, of which most of the time would go into this.
+  for (let at = 0; at < BLOCK; at++) sum += block[at] ?? 0;
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, 8, "latin1");
   return block;
 }

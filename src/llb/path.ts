@@ -1,8 +1,12 @@
 // Slash paths with the semantics of Go's path package, which decide op bytes.
 import { normalize } from "node:path/posix";
 
+/** A path in which something may be left out. */
+const UNCLEAN = /^$|^\.|\/\/|\/\.|\/$/;
+
 /** The shortest form of a path by its text alone; "" becomes ".". */
 export function cleanPath(path: string): string {
+  if (!UNCLEAN.test(path)) return path;
   const clean = normalize(path);
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
 }

@@ -7,10 +7,11 @@ declare const digestBrand: unique symbol;
 /** `algorithm:hex`, checked. */
 export type Digest = string & { readonly [digestBrand]: true };
 
-const FORM = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
+const FORM = /^sha(?:256|384|512):[0-9a-f]+$/;
 
 export function isDigest(text: string): text is Digest {
-  return FORM.test(text);
+  // With the numbers of digits in it the expression would take most of a millisecond to compile.
+  return FORM.test(text) && text.length === 7 + Number(text.slice(3, 6)) / 4;
 }
 
 /** Checks the form of a digest. @throws BakeError "content-corrupt" when it is malformed */

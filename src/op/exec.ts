@@ -105,7 +105,8 @@ async function prepare(
   if (meta === undefined) throw new BakeError("llb-invalid", "an exec op has no command");
   const executor = await worker.executor();
   const spec = { ...op.spec, mounts: mountsOfPlatform(op.spec.mounts, platform, worker.platform) };
-  const mounts = await openMounts(digest, spec, inputs, held, deps, context);
+  const { mountPoints } = executor;
+  const mounts = await openMounts(digest, spec, inputs, held, { ...deps, mountPoints }, context);
   const program = {
     args: meta.args,
     env: [...meta.env, ...proxyVariables(meta), ...mounts.env],

@@ -12,7 +12,7 @@ import type { VertexDigest } from "../llb/definition.ts";
 import type { ExecOp, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import type { Ref } from "../snapshot/ref.ts";
-import type { ActiveSnapshot } from "../snapshot/snapshotter.ts";
+import type { ActiveSnapshot, MountPoints } from "../snapshot/snapshotter.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { OpDeps } from "./binding.ts";
 import { lockCaches } from "./cachelocks.ts";
@@ -31,13 +31,18 @@ export interface OpenMounts {
   commit(): Promise<readonly (Ref | undefined)[]>;
 }
 
+interface MountDeps extends OpDeps {
+  /** What the root is to have to be mounted on. */
+  readonly mountPoints: MountPoints | undefined;
+}
+
 /** Prepares every mount; `held` gives them back. */
 export async function openMounts(
   step: VertexDigest,
   spec: ExecOp,
   inputs: readonly Ref[],
   held: Held,
-  deps: OpDeps,
+  deps: MountDeps,
   context: OpContext,
 ): Promise<OpenMounts> {
   const outputs: MountOutputs = new Map();
@@ -89,7 +94,7 @@ async function openMount(
     readonly secrets: Uint8Array[];
   },
   held: Held,
-  deps: OpDeps,
+  deps: MountDeps,
   context: OpContext,
 ): Promise<ContainerMount | undefined> {
   const { dest, readonly } = mount;
@@ -126,7 +131,7 @@ async function openBind(
   inputs: readonly Ref[],
   outputs: MountOutputs,
   held: Held,
-  { worker }: OpDeps,
+  { worker, mountPoints }: MountDeps,
   { signal }: OpContext,
 ): Promise<{ readonly path: string }> {
   const ref: Ref = input < 0 ? { tag: "scratch" } : (inputs[input] ?? { tag: "scratch" });
@@ -137,7 +142,7 @@ async function openBind(
     treeRoot = held.add(await worker.snapshots.view(parent)).root;
     if (output !== SKIP_OUTPUT) outputs.set(output, { tag: "snapshot", id: parent });
   } else {
-    const active = held.add(await worker.snapshots.prepare(parent));
+    const active = held.add(await worker.snapshots.prepare(parent, dest === "/" ? mountPoints : undefined));
     if (output !== SKIP_OUTPUT) outputs.set(output, active);
     treeRoot = active.root;
   }

@@ -24,10 +24,12 @@ import { compareTrees } from "./compare.ts";
 import { readLaid, writeLaid } from "./laid.ts";
 import { layChanges } from "./lay.ts";
 import { MS_RDONLY, mountOverlay, unmountAway } from "./mount.ts";
+import { dropEmptyFolders, mountPointLayer } from "./mountpointlayer.ts";
 import {
   type ActiveSnapshot,
   laidName,
   type MountedTree,
+  type MountPoints,
   type SnapshotChanges,
   type SnapshotId,
   type Snapshotter,
@@ -50,7 +52,7 @@ export async function createOverlaySnapshotter(store: SnapshotStore, owner: Owne
   const libc = await loadLibc();
   return {
     kind: "overlay",
-    prepare: async parent => prepare(libc, store, owner, parent),
+    prepare: async (parent, mountPoints) => prepare(libc, store, owner, parent, mountPoints),
     view: async id => view(libc, store, owner, id),
     stack: async id => (await store.chain(id)).map(layer => store.files(layer)),
     chain: id => store.steps(id),
@@ -197,6 +199,7 @@ async function prepare(
   store: SnapshotStore,
   owner: Owner,
   parent: SnapshotId | undefined,
+  mountPoints: MountPoints | undefined,
 ): Promise<ActiveSnapshot> {
   const chain = parent === undefined ? [] : await store.chain(parent);
   const base = owner.newPath("active");
@@ -207,7 +210,7 @@ async function prepare(
   const top = chain.at(-1);
   try {
     // A handful of tiny calls: waiting for a thread would take longer than making them here.
-    mkdirSync(files, { recursive: true });
+    for (const folder of [base, draft, files]) mkdirSync(folder);
     if (top === undefined) chmodSync(files, 0o755);
     else {
       copyRootAttributes(store.files(top), files);
@@ -220,6 +223,7 @@ async function prepare(
   }
   let state: "parts" | "mounted" | "over" = "parts";
   let below: Promise<MountedTree> | undefined;
+  const layers = chain.map(layer => store.files(layer));
   const close = async (): Promise<void> => {
     const isMounted = state === "mounted";
     state = "over";
@@ -231,9 +235,9 @@ async function prepare(
     get root() {
       if (top === undefined) return files;
       if (state === "parts") {
-        const layers = chain.map(layer => store.files(layer));
         try {
-          mountLayers(libc, owner, layers, merged, { upper: files, work });
+          const lowest = mountPoints === undefined ? [] : [mountPointLayer(owner, mountPoints)];
+          mountLayers(libc, owner, [...lowest, ...layers], merged, { upper: files, work });
         } catch (thrown) {
           throw storeError(thrown);
         }
@@ -250,11 +254,14 @@ async function prepare(
     note: (name, bytes) => writeNote(draft, name, bytes),
     async commit(options = {}) {
       if (state === "over") throw new BakeError("internal", "BUG: commit of a snapshot that is over");
+      const isMounted = state === "mounted";
       await close();
+      if (isMounted && mountPoints !== undefined) dropEmptyFolders(mountPoints, files, layers);
       const { name, revisionOf } = options;
       const place = revisionOf === undefined ? { parent } : { parent: revisionOf, revision: true as const };
       const id = await store.commit(draft, { ...place, kind: "overlay" }, name);
-      removeLeftovers(base);
+      // The next step need not wait for it.
+      owner.whenIdle(() => removeLeftovers(base));
       return id;
     },
     async [Symbol.asyncDispose]() {

@@ -1,7 +1,7 @@
 // The folders of committed snapshots, which both snapshotters share: `<id>/fs` with the files and `<id>/meta.json`.
 // A snapshot appears by rename, complete; its name in the state is its id, so no index can dangle.
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
@@ -269,7 +269,8 @@ async function placeFolder(
 ): Promise<void> {
   for (;;) {
     try {
-      return await rename(draft, target);
+      // At once, as above.
+      return renameSync(draft, target);
     } catch (thrown) {
       if (!isCode(thrown, "ENOTEMPTY") && !isCode(thrown, "EEXIST")) throw thrown;
     }

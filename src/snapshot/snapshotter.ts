@@ -13,8 +13,11 @@ export function parseSnapshotId(text: string): SnapshotId | undefined {
 
 export interface Snapshotter {
   readonly kind: "overlay" | "native";
-  /** A writable tree that begins as `parent` (empty when undefined). Discarded on dispose unless committed. */
-  prepare(parent: SnapshotId | undefined): Promise<ActiveSnapshot>;
+  /**
+   * A writable tree that begins as `parent` (empty when undefined). Discarded on dispose unless committed. It may have
+   * `mountPoints` too as long as it is mounted, where `parent` has nothing of these names.
+   */
+  prepare(parent: SnapshotId | undefined, mountPoints?: MountPoints): Promise<ActiveSnapshot>;
   /** The whole tree of a snapshot for reading; unmounted on dispose. */
   view(id: SnapshotId): Promise<MountedTree>;
   /**
@@ -46,6 +49,13 @@ export interface Noted {
   /** The directory of the snapshot's own entries. */
   readonly own: string;
   readonly bytes: Buffer;
+}
+
+/** Paths in a tree, without a slash in front. */
+export interface MountPoints {
+  readonly folders: readonly string[];
+  /** Empty ones. */
+  readonly files: readonly string[];
 }
 
 export interface MountedTree extends AsyncDisposable {

@@ -189,6 +189,8 @@ test("--debug adds where an error comes from", async () => {
   using dir = project(APP);
   const { stderr } = await run(dir.path, ["nope", "--print", "--debug"]);
   assert.match(stderr, /BakeError: unknown target "nope"\n {4}at /);
+  const usage = await run(dir.path, ["du", "--debug", "--format", "xml"]);
+  assert.match(usage.stderr, /\n {4}at /);
 });
 
 test("--help and --version go to standard output and end with 0", async () => {

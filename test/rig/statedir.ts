@@ -39,8 +39,9 @@ export async function openStateDir(t: TestContext): Promise<StateDir> {
   return { root, owner };
 }
 
-/** What an owner has in the making in one of its folders. */
+/** What an owner has in the making in one of its folders, when it has tidied up. */
 export function inTheMaking(owner: Owner, folder: OwnerFolder): readonly string[] {
+  owner.doChores();
   const path = join(owner.path, folder);
   return existsSync(path) ? readdirSync(path) : [];
 }
