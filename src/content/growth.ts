@@ -33,6 +33,13 @@ export function watchGrowth(root: StateRoot, owner: Owner): AsyncDisposable {
 async function watch(root: StateRoot, { path, ledger }: Owner, over: AbortSignal): Promise<void> {
   const active = join(path, "active");
   let walked = { atMs: Date.now(), freeBytes: freeOf(root), pauseMs: WALK_MS, tookMs: 0, activeBytes: 0 };
+  const walk = async (freeBytes: number): Promise<number> => {
+    const atMs = Date.now();
+    const activeBytes = await treeSize(active, over);
+    const tookMs = Date.now() - atMs;
+    walked = { atMs: Date.now(), freeBytes, pauseMs: pauseAfter(tookMs, WALK_MS), tookMs, activeBytes };
+    return activeBytes;
+  };
   /** The free space when growth was last told. */
   let toldFreeBytes = walked.freeBytes;
   let counted = {
@@ -48,20 +55,18 @@ async function watch(root: StateRoot, { path, ledger }: Owner, over: AbortSignal
       return;
     }
     const freeBytes = freeOf(root);
-    const atMs = Date.now();
-    const isDue = atMs - walked.atMs >= walked.pauseMs;
+    const isDue = Date.now() - walked.atMs >= walked.pauseMs;
     if (!isDue && toldFreeBytes - freeBytes < ledger.pieceBytes / 4) continue;
     toldFreeBytes = freeBytes;
     if (!isDue && walked.tookMs >= LONG_WALK_MS) {
-      // Until then all that the disk lost counts as this build's: charging others' too does no harm for so long.
-      await ledger.grown(walked.activeBytes + Math.max(0, walked.freeBytes - freeBytes));
+      // Until then all that the disk lost counts as this build's, though others may have written it.
+      const lostBytes = Math.max(0, walked.freeBytes - freeBytes);
+      await ledger.guessed(walked.activeBytes + lostBytes, () => walk(freeOf(root)));
       continue;
     }
-    const activeBytes = await treeSize(active, over);
+    const activeBytes = await walk(freeBytes);
     // A build that only reads needs no room.
     if (ledger.chargedBytes > 0 || activeBytes > EMPTY_BYTES) await ledger.grown(activeBytes);
-    const tookMs = Date.now() - atMs;
-    walked = { atMs: Date.now(), freeBytes, pauseMs: pauseAfter(tookMs, WALK_MS), tookMs, activeBytes };
     // Caches of steps and repositories grow in place, and what others write to the disk counts for its free space.
     const unexplained = counted.freeBytes - freeBytes - (ledger.chargedBytes - counted.chargedBytes);
     if (unexplained < 4 * ledger.pieceBytes || walked.atMs - counted.atMs < counted.pauseMs) continue;

@@ -29,6 +29,8 @@ export interface Ledger {
   kept(path: string): void;
   /** What is in the making takes this much in all, as measured. */
   grown(bytes: number): Promise<void>;
+  /** The same as guessed; measured before room is made for it. */
+  guessed(bytes: number, measure: () => Promise<number>): Promise<void>;
   /** Counts anew what is there, since more was written than was charged. */
   recount(): Promise<void>;
   /** How much is granted at a time, in bytes. */
@@ -55,8 +57,9 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
   let granted = 0;
   /** Written and in place or about to be, not yet settled in the file. */
   let unsettled = 0;
-  /** In the making, as last measured. */
+  /** In the making, as last measured, or guessed when there is a way to measure it. */
   let active = 0;
+  let measure: (() => Promise<number>) | undefined;
   /** All that went through `unsettled`. */
   let charged = 0;
   let isOver = false;
@@ -100,6 +103,11 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
         pieceBytes = Math.max(MIN_PIECE_BYTES, Math.min(MAX_PIECE_BYTES, Math.floor(whole * PIECE_PART)));
       }
       if (await take(ahead, false)) return;
+      if (measure !== undefined) {
+        active = await measure().catch(() => active);
+        measure = undefined;
+        if (isCovered(ahead) || (await take(ahead, false))) return;
+      }
       await room.make(pledges(root, owner) + active + ahead + 2 * pieceBytes);
       await take(ahead, true);
     });
@@ -147,6 +155,12 @@ export function openLedger(root: StateRoot, owner: string, room: Room | undefine
     },
     async grown(bytes) {
       active = bytes;
+      measure = undefined;
+      await cover(pieceBytes / 4);
+    },
+    async guessed(bytes, how) {
+      active = bytes;
+      measure = how;
       await cover(pieceBytes / 4);
     },
     recount: () => room.make(pledges(root, owner) + active).catch(() => undefined),
@@ -178,6 +192,7 @@ const unlimited: Ledger = {
   refund: () => undefined,
   kept: () => undefined,
   grown: () => Promise.resolve(),
+  guessed: () => Promise.resolve(),
   recount: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };

@@ -81,6 +81,28 @@ test("room is made before the limit is passed, with all pledges in mind", async 
   await two[Symbol.asyncDispose]();
 });
 
+test("what is guessed is measured before room is made for it", async t => {
+  const { root } = await openStateDir(t);
+  const room = fakeRoom(root, 8 * MIB);
+  const owner = await openOwner(root, { room });
+  await owner.ledger.begin();
+  assert.equal(room.asked.length, 1, "counted once, to begin with");
+  let measured = 0;
+  const measure = (): Promise<number> => {
+    measured++;
+    return Promise.resolve(MIB);
+  };
+  await owner.ledger.guessed(6 * MIB, measure);
+  assert.equal(measured, 0, "it fits");
+  await owner.ledger.charge(4 * MIB);
+  assert.equal(measured, 1);
+  await owner.ledger.guessed(60 * MIB, measure);
+  assert.equal(measured, 2);
+  await owner.ledger.guessed(60 * MIB, () => Promise.reject(new Error("no")));
+  assert.equal(room.asked.length, 2, "what cannot be measured may be as large as that");
+  await owner[Symbol.asyncDispose]();
+});
+
 test("when nothing is left to remove the grant is given all the same, and told once", async t => {
   const { root } = await openStateDir(t);
   const room = fakeRoom(root, 8 * MIB);
