@@ -19,6 +19,8 @@ const { values, positionals } = parseArgs({
     user: { type: "string" },
   },
 });
+// Tests compare modes, and let other users run what they make: files are made as is usual.
+process.umask(0o022);
 /** A file that takes longer hangs; the suite has ten minutes altogether. */
 const TIMEOUT_MS = 180_000;
 const concurrency = values.concurrency ?? String(Math.max(1, Math.min(4, availableParallelism())));

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { baseStage, program, target, tempProject } from "../rig/bake.ts";
+import { baseStage, cleanEnvironment, program, target, tempProject } from "../rig/bake.ts";
 import { isRoot } from "../rig/tree.ts";
 
 test("steps run in a chroot", { skip: isRoot ? false : "needs root, to change the root folder" }, () => {
@@ -30,7 +30,7 @@ test("steps run in a chroot", { skip: isRoot ? false : "needs root, to change th
       program,
     ],
     {
-      env: { ...process.env, LLBAKE_ROOT: project.root, BUILDX_BAKE_ENTITLEMENTS_FS: "0" },
+      env: { ...cleanEnvironment(), LLBAKE_ROOT: project.root, BUILDX_BAKE_ENTITLEMENTS_FS: "0" },
       encoding: "utf8",
     },
   );

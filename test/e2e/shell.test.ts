@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { bake, baseStage, program, type Project, target, tempProject } from "../rig/bake.ts";
+import {
+  bake,
+  baseStage,
+  cleanEnvironment,
+  program,
+  type Project,
+  target,
+  tempProject,
+} from "../rig/bake.ts";
 import { skipWithoutRuntime } from "../rig/engine.ts";
 
 const options = { skip: skipWithoutRuntime };
@@ -88,7 +96,12 @@ test(
       ["-qec", `'${process.execPath}' '${program}' --progress=plain --on-error=shell app`, "/dev/null"],
       {
         cwd: project.cwd,
-        env: { ...process.env, LLBAKE_ROOT: project.root, BUILDX_BAKE_ENTITLEMENTS_FS: "0", TOKEN: "hush" },
+        env: {
+          ...cleanEnvironment(),
+          LLBAKE_ROOT: project.root,
+          BUILDX_BAKE_ENTITLEMENTS_FS: "0",
+          TOKEN: "hush",
+        },
         input: 'echo "seen $(cat file) $(test -t 0 && echo terminal)"\nexit\n',
         encoding: "utf8",
         timeout: 60_000,

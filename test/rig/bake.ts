@@ -121,7 +121,7 @@ export function processName(pid = 0): string {
 }
 
 /** The environment without what would change a build: variables of bake files, settings of llbake and of peers. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
+export function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS", "LLBAKE_DISABLE"];
   return Object.fromEntries(
     kept.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { program } from "./bake.ts";
 import { projectRoot } from "./sourcetree.ts";
 
 export interface OrdinaryUser {
@@ -24,7 +25,7 @@ export function findOrdinaryUser(): OrdinaryUser | string {
   }
   try {
     const user = existing(NAME) ?? make(NAME);
-    return readsProject(user) ? user : `"${NAME}" may not read ${projectRoot} or run ${process.execPath}`;
+    return readsProject(user) ? user : `"${NAME}" may not read ${program} or run ${process.execPath}`;
   } catch (error) {
     return `there is no user "${NAME}" and none can be made: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -50,9 +51,10 @@ function make(name: string): OrdinaryUser {
 function readsProject({ uid, gid }: OrdinaryUser): boolean {
   const words = [
     "-c",
-    'test -r "$1" && test -x "$2"',
+    'test -r "$1" && test -r "$2" && test -x "$3"',
     "sh",
     join(projectRoot, "package.json"),
+    program,
     process.execPath,
   ];
   return spawnSync("sh", words, { cwd: "/", uid, gid }).status === 0;
