@@ -1,17 +1,20 @@
 // What the machinery costs when the steps themselves cost nothing: `node bench/spine.mjs [rounds]`. Floors are the
-// same number of containers run by each OCI runtime alone, as many at a time as there are processors, with the view of
-// cgroups that bake gives crun. The last row is the best of all rounds: what one step costs more than none.
+// same number of containers of the same bundle run by each OCI runtime alone, as many at a time as there are processors,
+// with the view of cgroups that bake gives crun. The last rows are the best of all rounds: what one step costs more than none.
 import {
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { compare, printRow, program, run } from "./measure.mjs";
 
 const rounds = Number(process.argv[2] ?? 5);
@@ -132,31 +135,19 @@ function project(name, count, stepOf) {
 /** By runtime that works here: a function that runs a container, whose process ends at once, so many times. */
 async function prepareFloors() {
   const bundle = join(work, "bundle");
-  for (const folder of ["bin", "proc", "sys", "dev"])
+  for (const folder of ["bin", "proc", "sys", "dev", "etc"])
     mkdirSync(join(bundle, "rootfs", folder), { recursive: true });
+  for (const file of ["hosts", "resolv.conf"]) writeFileSync(join(bundle, "rootfs/etc", file), "");
   copyFileSync(busybox, join(bundle, "rootfs/bin/busybox"));
-  const namespaces = ["pid", "ipc", "uts", "mount"].map(type => ({ type }));
-  const process = {
-    terminal: false,
-    user: { uid: 0, gid: 0 },
-    args: ["/bin/busybox", "true"],
-    env: ["PATH=/bin"],
-    cwd: "/",
-  };
-  const mounts = [
-    { destination: "/proc", type: "proc", source: "proc" },
-    // Runs at the same time share the root: each needs a /dev of its own.
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755", "size=64k"] },
-  ];
-  const config = { ociVersion: "1.0.2", process, root: { path: "rootfs" }, mounts, linux: { namespaces } };
-  writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(await configOfStep(bundle)));
   // One shell in a mount namespace of its own runs many: crun 1.8 refuses hosts with cgroups of both versions.
   const script = `
     test ! -d /sys/fs/cgroup/unified || mount -n -t tmpfs none /sys/fs/cgroup/unified
-    for number in $(seq "$2"); do "$1" run --bundle "$3" "llbake-bench-$$-$number" || exit 1; done`;
+    for number in $(seq "$2"); do $1 run --bundle "$3" "llbake-bench-$$-$number" >"$3/out" || exit 1; done`;
   const batch = (runtime, count) => {
-    const words = ["--mount", "--propagation", "private", "sh", "-c", script, "sh", runtime, String(count)];
-    return run("unshare", [...words, bundle]);
+    const command = runtime === "crun" ? "crun --cgroup-manager=cgroupfs" : runtime;
+    const words = ["sh", "-c", script, "sh", command, String(count), bundle];
+    return run("unshare", ["--mount", "--net", "--propagation", "private", ...words]);
   };
   const floors = {};
   for (const runtime of ["crun", "runc"]) {
@@ -166,4 +157,69 @@ async function prepareFloors() {
       Promise.all(Array.from({ length: shells }, () => batch(runtime, Math.ceil(count / shells))));
   }
   return floors;
+}
+
+/**
+ * The configuration that bake gives a runtime for a trivial step, read while such a step runs: with other files, the
+ * network of the caller, and the cgroup that the runtime gives it.
+ */
+async function configOfStep(bundle) {
+  const folder = join(work, "step");
+  mkdirSync(folder);
+  writeFileSync(
+    join(folder, "bake.hcl"),
+    `target "default" {\n  contexts = { host = "${join(busybox, "..")}" }\n}\n`,
+  );
+  const lines = ["FROM scratch", "COPY --from=host busybox /bin/busybox", "ENV PATH=/bin"];
+  writeFileSync(
+    join(folder, "Dockerfile"),
+    [...lines, 'RUN ["/bin/busybox", "sleep", "600"]', ""].join("\n"),
+  );
+  const stop = new globalThis.AbortController();
+  const state = join(work, "step-state");
+  const ended = run(process.execPath, [program, "--progress=quiet"], {
+    cwd: folder,
+    env: { ...env, LLBAKE_ROOT: state },
+    signal: stop.signal,
+  }).catch(thrown => thrown);
+  let text;
+  while ((text = findConfig(join(state, "owners"))) === undefined)
+    await Promise.race([
+      delay(20),
+      ended.then(thrown => Promise.reject(new Error("the step has ended early", { cause: thrown }))),
+    ]);
+  stop.abort();
+  await ended;
+  const { process: command, root, mounts, linux, ...config } = JSON.parse(text);
+  return {
+    ...config,
+    process: { ...command, args: ["/bin/busybox", "true"] },
+    root: { ...root, path: join(bundle, "rootfs") },
+    mounts: mounts.map(mount =>
+      mount.destination.startsWith("/etc/") ? { ...mount, source: mount.destination } : mount,
+    ),
+    linux: {
+      ...linux,
+      cgroupsPath: undefined,
+      namespaces: linux.namespaces.map(namespace =>
+        namespace.type === "network" ? { type: "network", path: "/proc/self/ns/net" } : namespace,
+      ),
+    },
+  };
+}
+
+/** The configuration of the container that sleeps, once it is written. */
+function findConfig(owners) {
+  if (!existsSync(owners)) return undefined;
+  for (const owner of readdirSync(owners)) {
+    const bundles = join(owners, owner, "bundles");
+    for (const bundle of existsSync(bundles) ? readdirSync(bundles) : []) {
+      const file = join(bundles, bundle, "config.json");
+      // Of one that waits for its step it is a FIFO.
+      if (!lstatSync(file, { throwIfNoEntry: false })?.isFile()) continue;
+      const text = readFileSync(file, "utf8");
+      if (text.includes('"sleep"')) return text;
+    }
+  }
+  return undefined;
 }
