@@ -1,17 +1,7 @@
 // Runs commands in containers through an OCI runtime's `run`: one bundle per command, in the owner's folder.
 import { type ChildProcess, execFile } from "node:child_process";
-import {
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
 import { loadLibc } from "../content/libc.ts";
@@ -46,6 +36,7 @@ import {
   systemMountPoints,
 } from "./spec.ts";
 import { findMountStubs } from "./stubs.ts";
+import { runToEnd } from "./runtimeprocess.ts";
 import { resolveUser, type ProcessUser } from "./user.ts";
 
 export interface ExecutorOptions {
@@ -67,12 +58,6 @@ export interface ExecutorOptions {
 
 /** The name of the machine inside a container unless a step names one. */
 export const DEFAULT_HOSTNAME = "llbake";
-
-/** How long a container may take to die after SIGKILL before its runtime is killed too, and before we stop waiting. */
-const KILL_RUNTIME_MS = 2_000;
-const GIVE_UP_MS = 5_000;
-/** Output may come in this long after the runtime ended; then something outside the container holds the pipe. */
-const DRAIN_MS = 1_000;
 
 /** The exit code of what SIGKILL ended. */
 const KILLED = 137;
@@ -419,88 +404,7 @@ function entering({ emulation }: ProcessSpec, network: ContainerNetwork): readon
     : [];
 }
 
-interface RuntimeEnd {
-  /** Undefined when a signal ended the runtime itself. */
-  readonly exitCode: number | undefined;
-  readonly killedBy: string | undefined;
-}
-
-async function runToEnd(
-  begin: () => ChildProcess,
-  runtime: string,
-  options: RunOptions,
-): Promise<RuntimeEnd> {
-  const child = begin();
-  child.stdout?.on("data", (data: Buffer) => options.onOutput(1, data));
-  child.stderr?.on("data", (data: Buffer) => options.onOutput(2, data));
-  const closed = new Promise<void>(resolve => child.once("close", () => resolve()));
-  const exited = new Promise<RuntimeEnd>((resolve, reject) => {
-    child.once("error", cause => {
-      reject(new BakeError("runtime-failed", `cannot start ${runtime}: ${cause.message}`, { cause }));
-    });
-    child.once("exit", (code, signal) =>
-      resolve({ exitCode: code ?? undefined, killedBy: signal ?? undefined }),
-    );
-  });
-  let killing: Promise<void> | undefined;
-  const stop = (): void => {
-    killing ??= killContainer(child);
-  };
-  options.signal.addEventListener("abort", stop, { once: true });
-  if (options.signal.aborted) stop();
-  try {
-    const end = await Promise.race([exited, abandoned(options.signal)]);
-    await killing;
-    await Promise.race([closed, delay(DRAIN_MS, undefined, { ref: false })]);
-    return end;
-  } finally {
-    options.signal.removeEventListener("abort", stop);
-    child.stdout?.destroy();
-    child.stderr?.destroy();
-    child.unref();
-  }
-}
-
-/** Resolves long after an abort, when a runtime hangs in the kernel and cannot be waited for. */
-async function abandoned(signal: AbortSignal): Promise<RuntimeEnd> {
-  await new Promise<void>(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  await delay(GIVE_UP_MS, undefined, { ref: false });
-  return { exitCode: undefined, killedBy: undefined };
-}
-
-/** The children of the runtime are the container's init, or what is about to become it; with it the container ends. */
-async function killContainer(child: ChildProcess): Promise<void> {
-  const began = Date.now();
-  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
-  while (!isOver() && Date.now() - began < GIVE_UP_MS) {
-    for (const pid of childrenOf(child.pid)) kill(pid);
-    if (Date.now() - began > KILL_RUNTIME_MS) child.kill("SIGKILL");
-    await delay(5);
-  }
-}
-
-function childrenOf(pid: number | undefined): readonly number[] {
-  if (pid === undefined) return [];
-  try {
-    // Threads of a runtime written in Go have children of their own.
-    return readdirSync(`/proc/${pid}/task`).flatMap(task =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-    );
-  } catch {
-    return [];
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself.
-  }
-}
+const DELETE_TIMEOUT_MS = 5_000;
 
 /** A runtime that ends normally leaves nothing; one that was killed leaves its record of the container and a cgroup. */
 async function cleanUp(runtime: Runtime, owner: Owner, id: string, cgroup: string): Promise<void> {
@@ -508,7 +412,7 @@ async function cleanUp(runtime: Runtime, owner: Owner, id: string, cgroup: strin
   if (!existsSync(state)) return;
   const args = [...runtime.args, "--root", dirname(state), "delete", "--force", id];
   await new Promise<void>(resolve => {
-    execFile(runtime.file, args, { timeout: GIVE_UP_MS, killSignal: "SIGKILL" }, () => resolve());
+    execFile(runtime.file, args, { timeout: DELETE_TIMEOUT_MS, killSignal: "SIGKILL" }, () => resolve());
   });
   rmSync(state, { recursive: true, force: true });
   if (runtime.hasCgroups) await removeCgroups(cgroup);
