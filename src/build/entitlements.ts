@@ -139,7 +139,8 @@ function createPathResolver(): (path: string) => string {
     if (above === text) return text;
     const before = known.get(text);
     if (before !== undefined) return before;
-    const here = join(walk(above), text.slice(above === "/" ? 1 : above.length + 1));
+    const parent = walk(above);
+    const here = `${parent === "/" ? "" : parent}/${text.slice(above === "/" ? 1 : above.length + 1)}`;
     const stat = lstatSync(here, { throwIfNoEntry: false });
     const found =
       stat?.isSymbolicLink() !== true || ++links > MAX_LINKS

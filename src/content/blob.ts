@@ -1,5 +1,5 @@
 // Blobs: files named by the digest of their content. Written beside, verified while written, renamed into place.
-import { statSync, utimesSync } from "node:fs";
+import { readFileSync, statSync, utimesSync } from "node:fs";
 import { open, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
@@ -59,6 +59,8 @@ export interface BlobWriter extends AsyncDisposable {
  */
 export const BLOB_LOCK = "blobs";
 
+/** Blobs up to this size are read at once. */
+const SMALL_BYTES = 64 * 1024;
 /** Pieces are gathered to this size before they go to disk; producers such as tar write 512 bytes at a time. */
 const BUFFER_BYTES = 256 * 1024;
 
@@ -180,6 +182,12 @@ async function* piecesOf(path: string, signal: AbortSignal | undefined): AsyncIt
   // Most blobs are far smaller than a buffer; those of many at once would keep the garbage collector busy.
   let { size: left } = statSync(path);
   if (left === 0) return;
+  // To ask another thread to open, read and close a small one takes several times as long.
+  if (left <= SMALL_BYTES) {
+    signal?.throwIfAborted();
+    yield readFileSync(path);
+    return;
+  }
   const file = await open(path);
   try {
     while (left > 0) {
