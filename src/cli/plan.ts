@@ -10,6 +10,7 @@ interface PlanFlags {
   readonly set?: readonly string[];
   readonly var?: readonly string[];
   readonly allow?: readonly string[];
+  readonly cgroupParent?: string;
   readonly pull?: boolean;
   readonly noCache?: boolean;
   readonly format: ReportFormat;
@@ -25,6 +26,7 @@ export const definePlan: DefineCommand = (command, { environment, signal }, done
     .option("--set <override>", "override a target's value; may be repeated", collect)
     .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect)
     .option("--allow <entitlement>", "grant a target more than the default; may be repeated", collect)
+    .option("--cgroup-parent <cgroup>", "the cgroup below which steps have theirs, as /builds")
     .addOption(onOff("--pull", "look up every base image anew"))
     .addOption(onOff("--no-cache", "tell what runs when every step is executed"))
     .option("--format <format>", "text or json", parseFormat, "text")

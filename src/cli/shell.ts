@@ -8,6 +8,7 @@ interface ShellFlags {
   readonly set?: readonly string[];
   readonly var?: readonly string[];
   readonly allow?: readonly string[];
+  readonly cgroupParent?: string;
   readonly before?: boolean;
   readonly progress?: string;
   readonly root?: string;
@@ -31,13 +32,23 @@ export const defineShell: DefineCommand = (command, context, done) => {
     .option("--set <override>", "override a target's value; may be repeated", collect)
     .option("--var <name=value>", "set a variable of the bake file; may be repeated", collect)
     .option("--allow <entitlement>", "grant a target more than the default; may be repeated", collect)
+    .option("--cgroup-parent <cgroup>", "the cgroup below which steps have theirs, as /builds")
     .option("--progress <mode>", "auto, plain, tty, quiet or rawjson")
     .option("--oci-runtime <path>", "OCI runtime to use")
     .option("--root <dir>", "folder for the cache and other state")
-    .action(async (place: string | undefined, words: readonly string[], flags: ShellFlags) => {
-      done(await runShell(place ?? "default", words, flags, context));
+    .action(async (first: string | undefined, others: readonly string[], flags: ShellFlags) => {
+      const words = first === undefined ? [] : [first, ...others];
+      const hasTarget = words.length > wordsAfterDashes(context.environment.argv);
+      const [place, command] = hasTarget ? [first, others] : [undefined, words];
+      done(await runShell(place ?? "default", command, flags, context));
     });
 };
+
+/** How many arguments follow `--`, which are the command's even when no target is before it. */
+function wordsAfterDashes(argv: readonly string[]): number {
+  const dashes = argv.indexOf("--");
+  return dashes < 0 ? 0 : argv.length - dashes - 1;
+}
 
 async function runShell(
   place: string,

@@ -262,6 +262,16 @@ test("what was pruned is told as no longer there", async () => {
   assert.equal(reasons(stderr)[COPY], "its result is no longer in the cache");
 });
 
+test("plan is told of a parent cgroup as the build is", async () => {
+  using project = tempProject();
+  writeApp(project);
+  await bakeOk(["--cgroup-parent=/llbake-test"], project);
+  const plan = async (...flags: readonly string[]): Promise<Readonly<Record<string, string>>> =>
+    states((await bakeOk(["plan", ...flags, "--format", "json"], project)).stdout);
+  assert.equal((await plan("--cgroup-parent=/llbake-test"))[CAT], "cached");
+  assert.match((await plan())[CAT] ?? "", /^run: /);
+});
+
 test("plan tells what --no-cache would run", async () => {
   using project = tempProject();
   writeApp(project);

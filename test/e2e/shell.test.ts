@@ -79,6 +79,13 @@ test("a step is opened after its command, or before it", options, async () => {
   assert.equal(stdout, "hush1\n");
 });
 
+test("without a target what follows -- is the command all the same", options, async () => {
+  using project = projectOf("RUN echo made > /file");
+  project.write("bake.hcl", `group "default" { targets = ["app"] }\n${project.read("bake.hcl")}`);
+  const { stdout, exitCode } = await shell(project, "--", "cat", "/file", "--", "/file");
+  assert.deepEqual([stdout, exitCode], ["made\nmade\n", 0]);
+});
+
 test("a step that fails is opened as it left its container", options, async () => {
   using project = projectOf("RUN --mount=type=tmpfs,target=/t echo half > file; exit 3");
   const { exitCode, stdout, stderr } = await shell(project, "app", "--", "cat", "file");
