@@ -30,42 +30,19 @@ const KEPT_MS = 14 * 24 * 3600_000;
 const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "llbake", "compiled");
 const name = `${PROGRAM_ID}-${process.version}-${process.arch}-${kindOfRun(process.argv.slice(2))}`;
 
-/** What runs the program, and its rest, when something of that was imported. */
-const parts: { readonly name: string; readonly script: Script; readonly isNew: boolean }[] = [];
-const fromNode = createRequire(__filename);
-let first: Modules = {};
-let rest: Modules | undefined;
-
+const cachedData = readCompiled();
+/** A function of `require` and `process` that runs the program. It is ASCII, for which no decoding is needed. */
+const text = readFileSync(join(__dirname, `program-${PROGRAM_ID}.js`), "latin1");
+const script = new Script(text, {
+  filename: __filename,
+  ...(cachedData && { cachedData }),
+});
 process.on("exit", code => {
   // What failed needed other functions than what succeeds.
-  const isTurnNow = code === 0 && isTurn();
-  for (const { name, script, isNew } of parts) if (isNew || isTurnNow) writeCompiled(name, script);
+  if (cachedData === undefined || script.cachedDataRejected === true || (code === 0 && isTurn()))
+    writeCompiled();
 });
-start("");
-
-/** Modules of one part that the other one asks for, by name. */
-type Modules = Readonly<Record<string, () => unknown>>;
-
-/** Runs one part of the program, with the code compiled in an earlier run. */
-function start(part: "" | "-rest"): void {
-  const cachedData = readCompiled(`${name}${part}`);
-  /** A function of `require` and `process`. It is ASCII, for which no decoding is needed. */
-  const text = readFileSync(join(__dirname, `program-${PROGRAM_ID}${part}.js`), "latin1");
-  const script = new Script(text, { filename: __filename, ...(cachedData && { cachedData }) });
-  const isNew = cachedData === undefined || script.cachedDataRejected === true;
-  parts.push({ name: `${name}${part}`, script, isNew });
-  (script.runInThisContext() as (...args: readonly unknown[]) => void)(find, process);
-}
-
-/** The `require` of the program (scripts/build.mjs): besides Node's modules there are those of its other part. */
-function find(id: string): unknown {
-  if (id === "first") return (modules: Modules) => (first = modules);
-  if (id === "rest") return (modules: Modules) => (rest = modules);
-  if (id.startsWith("first:")) return first[id]?.();
-  if (!id.startsWith("rest:")) return fromNode(id);
-  if (rest === undefined) start("-rest");
-  return rest?.[id]?.();
-}
+(script.runInThisContext() as (...args: readonly unknown[]) => void)(createRequire(__filename), process);
 
 /** Runs of one kind need about the same functions; what no run needed is not among the compiled code they leave. */
 function kindOfRun(args: readonly string[]): string {
@@ -93,27 +70,27 @@ function isTurn(): boolean {
   }
 }
 
-function readCompiled(of: string): Buffer | undefined {
+function readCompiled(): Buffer | undefined {
   try {
-    return readFileSync(join(folder, of));
+    return readFileSync(join(folder, name));
   } catch {
     return undefined;
   }
 }
 
 /** Never fails the run: the cache is only a shortcut. */
-function writeCompiled(of: string, script: Script): void {
+function writeCompiled(): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     for (const other of readdirSync(folder)) {
       const path = join(folder, other);
       if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true });
     }
-    const draft = join(folder, `${of}.${process.pid}`);
+    const draft = join(folder, `${name}.${process.pid}`);
     writeFileSync(draft, script.createCachedData());
     // Some file systems write a file to disk when it replaces another one.
-    rmSync(join(folder, of), { force: true });
-    renameSync(draft, join(folder, of));
+    rmSync(join(folder, name), { force: true });
+    renameSync(draft, join(folder, name));
   } catch {
     // A full disk or a home folder that cannot be written to.
   }
