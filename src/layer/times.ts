@@ -1,6 +1,5 @@
 // Setting times with full precision: Node's calls take floating-point seconds, which lose some hundred nanoseconds.
 import { lutimesSync } from "node:fs";
-import { endianness } from "node:os";
 import { loadNative } from "../system/native.ts";
 
 /** Sets access and modification time, nanoseconds since the epoch, of a path without following a symlink at its end. */
@@ -28,16 +27,16 @@ async function load(): Promise<SetTimes> {
   const utimensat = native.bind(
     "int utimensat(int dirfd, const char *path, const uint8_t *times, int flags)",
   );
-  const times = Buffer.alloc(32);
-  const write = (at: number, value: bigint): void => {
-    if (endianness() === "LE") times.writeBigInt64LE(value, at);
-    else times.writeBigInt64BE(value, at);
-  };
+  /** Two of struct timespec: seconds and nanoseconds, in the byte order of the machine. */
+  const fields = new BigInt64Array(4);
+  const times = new Uint8Array(fields.buffer);
   return (path, atimeNs, mtimeNs) => {
-    write(0, floorDiv(atimeNs));
-    write(8, atimeNs - floorDiv(atimeNs) * BILLION);
-    write(16, floorDiv(mtimeNs));
-    write(24, mtimeNs - floorDiv(mtimeNs) * BILLION);
+    const atime = floorDiv(atimeNs);
+    const mtime = floorDiv(mtimeNs);
+    fields[0] = atime;
+    fields[1] = atimeNs - atime * BILLION;
+    fields[2] = mtime;
+    fields[3] = mtimeNs - mtime * BILLION;
     if (utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) !== 0) {
       const code = native.lastError().code;
       throw Object.assign(new Error(`utimensat failed: ${code}`), { code });
