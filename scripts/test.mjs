@@ -67,6 +67,9 @@ async function runTests(paths, user) {
   if (user !== undefined) {
     await chown(stateRoot, user.uid, user.gid);
     Object.assign(env, { HOME: stateRoot, USER: user.name, LOGNAME: user.name });
+    // What is root's to read is not this one's.
+    for (const name of Object.keys(env))
+      if (/^(?:XDG_.*|DOCKER_CONFIG|REGISTRY_AUTH_FILE)$/.test(name)) delete env[name];
   }
   const child = spawn(
     process.execPath,
