@@ -16,6 +16,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Owner } from "../content/lease.ts";
 import { loadLibc, type Libc } from "../content/libc.ts";
+import { isRunning } from "../content/procstat.ts";
 import { invariant } from "../diagnostic/error.ts";
 
 export interface EarlyRuntimes {
@@ -111,7 +112,8 @@ function startOne(libc: Libc, { owner, start, cgroup }: EarlyRuntimesOptions): W
   return {
     bundle,
     child,
-    isReady: async () => (await joined) && child.exitCode === null && child.signalCode === null,
+    // That a child has ended is told a while later.
+    isReady: async () => (await joined) && child.pid !== undefined && isRunning(child.pid),
     begin(config) {
       invariant(Buffer.byteLength(config) <= PIPE_BYTES, "BUG: a configuration too long for a pipe");
       // It is read by name once more, or for the first time when the runtime has not come so far.

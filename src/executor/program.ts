@@ -28,7 +28,12 @@ const SHEBANG_BYTES = 256;
 
 /** `root` is the path of the root on the machine. */
 export function findProgram(command: Command, root: string): Program | undefined {
-  const onHost = (inRoot: string): string => resolveInRoot(root, inRoot, { followLast: true });
+  const resolved = new Map<string, string>();
+  const onHost = (inRoot: string): string => {
+    const known = resolved.get(inRoot) ?? resolveInRoot(root, inRoot, { followLast: true });
+    resolved.set(inRoot, known);
+    return known;
+  };
   let [name = "", ...args] = command.args;
   let path = searchProgram(name, command, onHost);
   for (let depth = 0; path !== undefined; depth++) {

@@ -1,5 +1,6 @@
 // Users and groups by the files of an image: passwd(5) and group(5), found without leaving the image's root.
-import { lstat, readFile } from "node:fs/promises";
+import { lstatSync, readFileSync, type Stats } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { isMappedId } from "../system/privilege.ts";
@@ -108,12 +109,27 @@ async function readGroups(root: string): Promise<readonly Group[]> {
   );
 }
 
+function lstatOrNone(file: string): Stats | undefined {
+  try {
+    return lstatSync(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asking another thread takes longer than reading the few lines that there are. */
+const FEW_BYTES = 64 * 1024;
+
+async function readText(file: string, sizeBytes: number): Promise<string> {
+  return sizeBytes <= FEW_BYTES ? readFileSync(file, "utf8") : await readFile(file, "utf8");
+}
+
 /** The colon-separated fields of each line; none when the image has no such file. */
 async function readEntries(root: string, path: string): Promise<readonly (readonly string[])[]> {
   const file = resolveInRoot(root, path, { followLast: true });
   // Anything but a file could make the read wait for ever.
-  const found = await lstat(file).catch(() => undefined);
-  const text = found?.isFile() ? await readFile(file, "utf8") : "";
+  const found = lstatOrNone(file);
+  const text = found?.isFile() ? await readText(file, found.size) : "";
   return text
     .split("\n")
     .map(line => line.trim())

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { isRunning } from "../../src/content/procstat.ts";
 import { createExecutor } from "../../src/executor/container.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { openSnapshotter } from "../../src/snapshot/open.ts";
@@ -67,7 +68,7 @@ async function killWaiting(owner: string): Promise<number> {
     entry => /^[0-9]+$/.test(entry) && commandLine(entry).includes(`${owner}/bundles/`),
   );
   for (const pid of pids) process.kill(Number(pid), "SIGKILL");
-  for (const pid of pids) while (commandLine(pid) !== "") await delay(2);
+  for (const pid of pids) while (isRunning(Number(pid))) await delay(2);
   return pids.length;
 }
 
