@@ -1,7 +1,7 @@
 // An append-only log shared by processes: one record a line, each with a checksum. Lines that do not check, such as
 // the torn last one after a power cut, are skipped. Appending needs no lock, since O_APPEND writes do not interleave.
 // Files are read and written at once: these are a few lines for each step, and asking another thread takes longer.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type BigIntStats, closeSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -134,7 +134,7 @@ function encodeLine(value: unknown): string {
 }
 
 function check(text: string | Buffer): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, CHECK_DIGITS);
+  return hash("sha256", text).slice(0, CHECK_DIGITS);
 }
 
 function decodeLines<T>(

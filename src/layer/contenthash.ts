@@ -1,7 +1,7 @@
 // The content of a tree, or of chosen paths of it, as one digest: what a copy of it would produce, and nothing that
 // changes without the copy changing. Names, kinds, modes, owners, link targets, device numbers, portable attributes and
 // bytes count; times do not. The digest is the same on every machine.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { readlinkSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
@@ -295,5 +295,5 @@ function namesAt(labels: readonly string[], depth: number): readonly string[] | 
 }
 
 function shortDigest(records: readonly string[]): string {
-  return createHash("sha256").update(records.join("")).digest("hex").slice(0, 32);
+  return hash("sha256", records.join("")).slice(0, 32);
 }

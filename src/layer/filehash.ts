@@ -1,5 +1,5 @@
 // Digests of file contents, several at a time, remembered between builds by what the file system says of the file.
-import { createHash, webcrypto } from "node:crypto";
+import { createHash, hash, webcrypto } from "node:crypto";
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { errnoOf, fileFailure } from "./errno.ts";
@@ -78,7 +78,7 @@ export function createFileHasher({
         // It grew meanwhile: read it as a large file.
         if (length > SYNC_BYTES) return undefined;
       }
-      const digest = createHash("sha256").update(scratch.subarray(0, length)).digest("hex");
+      const digest = hash("sha256", scratch.subarray(0, length));
       remember(file, fstatSync(fd, { bigint: true }), digest);
       return digest;
     } finally {
@@ -136,12 +136,12 @@ async function digestOffThread(bytes: Buffer): Promise<string> {
 }
 
 async function digestStream(handle: FileHandle, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash("sha256");
+  const whole = createHash("sha256");
   const chunk = Buffer.allocUnsafe(1024 * 1024);
   for (;;) {
     signal?.throwIfAborted();
     const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
-    if (bytesRead === 0) return hash.digest("hex");
-    hash.update(chunk.subarray(0, bytesRead));
+    if (bytesRead === 0) return whole.digest("hex");
+    whole.update(chunk.subarray(0, bytesRead));
   }
 }

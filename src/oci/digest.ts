@@ -1,5 +1,5 @@
 // Content digests (OCI image spec, descriptor.md "Digests"): `sha256:` and 64 hex digits.
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { BakeError } from "../diagnostic/error.ts";
 
 declare const digestBrand: unique symbol;
@@ -22,7 +22,7 @@ export function parseDigest(text: string): Digest {
 
 /** The sha256 digest of bytes, or of a string's UTF-8. */
 export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+  return `sha256:${hash("sha256", bytes)}` as Digest;
 }
 
 export interface Digester {
@@ -32,13 +32,13 @@ export interface Digester {
 
 /** Digests a stream piece by piece. `digest()` may be called once. */
 export function createDigester(): Digester {
-  const hash = createHash("sha256");
+  const whole = createHash("sha256");
   const digester: Digester = {
     update(bytes) {
-      hash.update(bytes);
+      whole.update(bytes);
       return digester;
     },
-    digest: () => `sha256:${hash.digest("hex")}` as Digest,
+    digest: () => `sha256:${whole.digest("hex")}` as Digest,
   };
   return digester;
 }

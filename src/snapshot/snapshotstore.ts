@@ -1,6 +1,6 @@
 // The folders of committed snapshots, which both snapshotters share: `<id>/fs` with the files and `<id>/meta.json`.
 // A snapshot appears by rename, complete; its name in the state is its id, so no index can dangle.
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -62,7 +62,7 @@ const LOCK = "snapshots";
 
 /** The id of a named snapshot follows from its name, so that the rename that commits it also decides who was first. */
 export function snapshotIdOfName(name: string): SnapshotId {
-  return `n${createHash("sha256").update(name).digest("hex")}` as SnapshotId;
+  return `n${hash("sha256", name)}` as SnapshotId;
 }
 
 function newSnapshotId(): SnapshotId {
@@ -293,7 +293,7 @@ export function formatMeta(meta: SnapshotMeta): string {
 
 /** Over the fields in the order in which they stand in the file. */
 function checkOf(fields: object): string {
-  return createHash("sha256").update(JSON.stringify(fields)).digest("hex").slice(0, 16);
+  return hash("sha256", JSON.stringify(fields)).slice(0, 16);
 }
 
 function parseMeta(text: string): SnapshotMeta | undefined {
