@@ -1,6 +1,6 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
 import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { chmod, readdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ownerCgroup, removeOwnerCgroups, sweepOrphanCgroups } from "./cgroups.ts";
@@ -105,10 +105,29 @@ async function removeOutside(path: string): Promise<void> {
 export async function removeOwnerFolder(path: string): Promise<void> {
   if (removeEmpty(path)) return;
   for (const entry of await readdir(path).catch(() => [])) {
-    if (entry !== "alive")
-      await rm(join(path, entry), { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+    if (entry !== "alive") await removeTree(join(path, entry));
   }
   await rm(path, { recursive: true, force: true });
+}
+
+async function removeTree(path: string): Promise<void> {
+  const remove = (): Promise<void> =>
+    rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+  try {
+    await remove();
+  } catch (thrown) {
+    if (!isCode(thrown, "EACCES")) throw thrown;
+    await unlockFolders(path);
+    await remove();
+  }
+}
+
+/** Lets their owner into all folders of a tree: into those that the kernel makes for an overlay it may not go. */
+async function unlockFolders(path: string): Promise<void> {
+  // Those of others stay as they are, which removing them will tell.
+  await chmod(path, 0o700).catch(() => undefined);
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => []))
+    if (entry.isDirectory()) await unlockFolders(join(path, entry.name));
 }
 
 /** Removes an owner's folder that holds nothing more than one that did nothing; false when there is more. */

@@ -2,16 +2,18 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ownerCgroup } from "../../src/content/cgroups.ts";
 import { openOwner, readLeases } from "../../src/content/lease.ts";
 import { startTime } from "../../src/content/procstat.ts";
-import { OWNER_VARIABLE, sweepDeadOwners } from "../../src/content/sweep.ts";
+import { OWNER_VARIABLE, removeOwnerFolder, sweepDeadOwners } from "../../src/content/sweep.ts";
 import { mountsBelow } from "../rig/mounts.ts";
-import { containerProblem, openStateDir } from "../rig/statedir.ts";
+import { containerProblem, openStateDir, temporaryFolder } from "../rig/statedir.ts";
+import { isRoot } from "../rig/tree.ts";
+import { NOBODY, withoutRights } from "../rig/user.ts";
 
 async function startHolder(path: string): Promise<{ readonly child: ChildProcess; readonly owner: string }> {
   const script = fileURLToPath(new URL("./ownerholder.ts", import.meta.url));
@@ -127,6 +129,21 @@ test("an owner folder half removed by a sweeper that died does no harm", async t
   writeFileSync(join(root.owners, "1-2-dead", "alive"), "");
   assert.deepEqual(await sweepDeadOwners(root), ["1-2-dead"]);
   assert.ok(!existsSync(join(root.owners, "1-2-dead")));
+});
+
+test("folders that let nobody in are removed by who owns them", async t => {
+  const folder = temporaryFolder(t);
+  if (isRoot) chownSync(folder, NOBODY, NOBODY);
+  const path = join(folder, "1-2-dead");
+  await withoutRights(async () => {
+    // As the kernel leaves it of an overlay.
+    mkdirSync(join(path, "active/1/work/work"), { recursive: true });
+    writeFileSync(join(path, "active/1/work/work/left"), "");
+    writeFileSync(join(path, "alive"), "");
+    chmodSync(join(path, "active/1/work/work"), 0);
+    await removeOwnerFolder(path);
+  });
+  assert.ok(!existsSync(path));
 });
 
 test("start times are read past commands with blanks and parentheses", () => {

@@ -77,7 +77,7 @@ export function namespaceProblem(
 }
 
 /** An id that owns nothing (nobody's, by custom). */
-const NOBODY = 65534;
+export const NOBODY = 65534;
 
 /** Does something without the rights of root; this process runs it, so nothing else may go on in it meanwhile. */
 export async function withoutRights<T>(work: () => Promise<T>): Promise<T> {
