@@ -36,6 +36,9 @@ export async function openMeasuredSizes(
   };
   const sizes: MeasuredSizes = {
     async ofSnapshot(folder, id, createdMs) {
+      // One that was measured has declared nothing, and never will.
+      const measured = recall(`snapshot ${id}`, createdMs);
+      if (measured !== undefined) return measured;
       const declared = readDeclaredSize(folder);
       if (declared !== undefined) return declared;
       if (!isDeclared(folder)) return await sizes.of(`snapshot ${id}`, [folder], createdMs);

@@ -1,8 +1,8 @@
 // The folders of committed snapshots, which both snapshotters share: `<id>/fs` with the files and `<id>/meta.json`.
 // A snapshot appears by rename, complete; its name in the state is its id, so no index can dangle.
 import { hash, randomBytes } from "node:crypto";
-import { readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readFileSync, renameSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { storeError } from "../content/blob.ts";
 import { emptyTrash } from "../content/blobprune.ts";
@@ -12,6 +12,7 @@ import { loadLibc } from "../content/libc.ts";
 import { withLock } from "../content/lock.ts";
 import { isCode, type StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
+import { createSlicer } from "../layer/slice.ts";
 import type { SnapshotId } from "./snapshotter.ts";
 
 export interface SnapshotMeta {
@@ -222,9 +223,12 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
     },
     async list() {
       const found: ListedSnapshot[] = [];
+      const slicer = createSlicer();
       for (const name of (await readdir(root.snapshots)).sort()) {
+        const pause = slicer.pause();
+        if (pause !== undefined) await pause;
         const path = join(root.snapshots, name, "meta.json");
-        const text = await readFile(path, "utf8").catch(() => "");
+        const { text, lastUsedMs } = readWithTime(path);
         const meta = parseMeta(text) ?? {
           parent: undefined,
           created: 0,
@@ -232,16 +236,21 @@ export function openSnapshotStore(root: StateRoot, owner: Owner): SnapshotStore 
           boot: "",
           bootNs: "0",
         };
-        const lastUsedMs = await stat(path).then(
-          ({ mtimeMs }) => mtimeMs,
-          () => 0,
-        );
         found.push({ id: name as SnapshotId, meta, lastUsedMs });
       }
       return found;
     },
   };
   return store;
+}
+
+/** Nothing, of long ago, when there is no such file. */
+function readWithTime(path: string): { readonly text: string; readonly lastUsedMs: number } {
+  try {
+    return { text: readFileSync(path, "utf8"), lastUsedMs: statSync(path).mtimeMs };
+  } catch {
+    return { text: "", lastUsedMs: 0 };
+  }
 }
 
 /** Notes that a snapshot was of use now: those used least recently are evicted first. Not knowing it is no failure. */
