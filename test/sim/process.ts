@@ -384,14 +384,16 @@ export function createProcess(life: Life, state: RunState, index: number): Proce
 
   /**
    * With keepGoing, whatever does not depend on a failed step is done. For cold builds without equal steps, in which
-   * all keys are known before anything fails.
+   * all keys are known before anything fails; what is asked for later may fail at once.
    */
   function checkKeptGoing(): void {
     if (!swarm.keepGoing || run.hasCancels || run.number > 0 || run.jobs.length > 1) return;
     if ([...run.failing.values()].some(fault => fault !== "exec")) return;
     if (specs.some(({ id, work, nested, volatile }) => work !== id || nested.length > 0 || volatile)) return;
     if (specs.some(({ inputs }) => inputs.some(input => input.byContent))) return;
-    for (const spec of closure(jobs.flatMap(job => job.plan.roots.map(root => root.spec)))) {
+    const first = Math.min(...jobs.map(job => job.plan.at));
+    const asked = jobs.filter(job => job.plan.at === first).flatMap(job => job.plan.roots);
+    for (const spec of closure(asked.map(root => root.spec))) {
       const fails = [...closure([spec])].some(below => run.failing.has(below));
       assert.ok(fails || finished.has(spec), `step ${spec.id} was left out although nothing below it fails`);
     }
