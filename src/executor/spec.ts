@@ -1,7 +1,7 @@
 // The configuration of a container (OCI runtime spec 1.0, config.md and config-linux.md) with the defaults of the
 // container world: what a process may do, what it sees of /proc, /sys and /dev.
-import type { MountPoints } from "../snapshot/snapshotter.ts";
 import { readFileSync } from "node:fs";
+import type { MountPoints } from "../snapshot/snapshotter.ts";
 import type { ProcessUser } from "./user.ts";
 import { allCapabilities, type Capability, defaultCapabilities } from "./capabilities.ts";
 import type { ContainerMount, ProcessSpec, ResourceLimits, RootSpec } from "./executor.ts";

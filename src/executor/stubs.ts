@@ -1,7 +1,8 @@
 // Mount points. A runtime makes the files and folders it mounts on when the root lacks them; what is empty of these is
 // removed after the step, since the snapshot is to hold what the command did, nothing else.
-import { type Stats, lstatSync, readdirSync, rmdirSync, statSync, unlinkSync, utimesSync } from "node:fs";
+import { readdirSync, rmdirSync, statSync, unlinkSync, utimesSync } from "node:fs";
 import { dirname } from "node:path";
+import { lstatOrNone } from "../layer/lstat.ts";
 import { relativeToRoot, resolveInRoot } from "../layer/rootpath.ts";
 
 export interface MountStubs {
@@ -62,11 +63,3 @@ function removeStub(
 
 /** All stubs in one folder are made within this time. */
 const STUB_SETTLE_MS = 20;
-
-function lstatOrNone(path: string): Stats | undefined {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false });
-  } catch {
-    return undefined;
-  }
-}

@@ -1,7 +1,8 @@
 // Users and groups by the files of an image: passwd(5) and group(5), found without leaving the image's root.
-import { lstatSync, readFileSync, type Stats } from "node:fs";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
+import { lstatOrNone } from "../layer/lstat.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { isMappedId } from "../system/privilege.ts";
 
@@ -107,14 +108,6 @@ async function readGroups(root: string): Promise<readonly Group[]> {
       ? [{ name, gid: Number(gid), members: (members ?? "").split(",").map(member => member.trim()) }]
       : [],
   );
-}
-
-function lstatOrNone(file: string): Stats | undefined {
-  try {
-    return lstatSync(file);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Asking another thread takes longer than reading the few lines that there are. */

@@ -1,7 +1,7 @@
 // Why a path that a step reads is not there: an ignore file hides it, or the user meant another one.
-import { lstatSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { positionAt } from "../diagnostic/source.ts";
+import { lstatOrNone } from "../layer/lstat.ts";
 import { nearestPath } from "../layer/nearest.ts";
 import { cleanPath, under } from "../layer/rootpath.ts";
 import { compileIgnore } from "../pattern/ignore.ts";
@@ -36,12 +36,7 @@ function hintFor(path: string, tree: SearchedTree): string | undefined {
 }
 
 function exists(absolute: string): boolean {
-  try {
-    return lstatSync(absolute, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    // A part of the path is a file, or may not be entered.
-    return false;
-  }
+  return lstatOrNone(absolute) !== undefined;
 }
 
 function excludedHint(path: string, { excludePatterns, excludedAt }: LocalTree): string | undefined {

@@ -1,9 +1,10 @@
 // A layer below all others that has the mount points of every container. Runtimes make those that a root lacks, which
 // then have to be found and removed again, so that a snapshot holds what a step did; below everything else they are
 // there for the time of the mount, and in nobody's changes.
-import { type Stats, lstatSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Owner } from "../content/lease.ts";
+import { lstatOrNone } from "../layer/lstat.ts";
 import type { MountPoints } from "./snapshotter.ts";
 
 const layers = new WeakMap<Owner, Map<MountPoints, string>>();
@@ -32,21 +33,14 @@ export function mountPointLayer(owner: Owner, points: MountPoints): string {
 export function dropEmptyFolders(points: MountPoints, upper: string, below: readonly string[]): void {
   const folders = new Set([...points.folders, ...points.files.map(dirname)]);
   for (const folder of [...folders].sort().reverse()) {
-    const isNew = find(join(upper, folder))?.isDirectory() && !below.some(layer => find(join(layer, folder)));
+    const isNew =
+      lstatOrNone(join(upper, folder))?.isDirectory() &&
+      !below.some(layer => lstatOrNone(join(layer, folder)));
     if (!isNew) continue;
     try {
       rmdirSync(join(upper, folder));
     } catch {
       // It has something in it.
     }
-  }
-}
-
-function find(path: string): Stats | undefined {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false });
-  } catch {
-    // Something above it is no folder.
-    return undefined;
   }
 }
