@@ -1,6 +1,5 @@
 // Who is alive: each process that uses the state directory is an owner with a folder of its own, holding all that is
 // transient, and an flock on a file in it. The kernel drops that lock at death, so the next process knows and sweeps.
-import { randomBytes } from "node:crypto";
 import {
   appendFileSync,
   closeSync,
@@ -10,7 +9,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   statSync,
 } from "node:fs";
@@ -18,12 +16,13 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError, invariant } from "../diagnostic/error.ts";
 import { withBallast } from "./ballast.ts";
+import { type ByteLocks, openByteLocks } from "./bytelocks.ts";
 import { explainFullDisk } from "./fulldisk.ts";
 import { whileOpen } from "./gate.ts";
 import { type Ledger, openLedger, type Room } from "./ledger.ts";
 import { type Libc, loadLibc, SystemError } from "./libc.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
-import { startTime } from "./procstat.ts";
+import { newOwnerName, ownerByte } from "./ownername.ts";
 import { isCode, openStateRoot, type StateRoot } from "./root.ts";
 import { OUTSIDE, removeOwnerFolder, sweepDeadOwners } from "./sweep.ts";
 
@@ -32,7 +31,7 @@ export type LeaseKind = "blob" | "snapshot" | "cache-mount";
 
 /** This process as a guest of the state directory. Everything under `path` is gone after dispose. */
 export interface Owner extends AsyncDisposable {
-  /** `<pid>-<start time in ticks>-<random>`, also the folder's name. */
+  /** Also the folder's name. */
   readonly name: string;
   readonly path: string;
   /** What this owner writes is charged here; nothing is limited when it was opened without a `room`. */
@@ -93,18 +92,23 @@ export async function openOwner(
 
 async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
   const libc = await loadLibc();
-  const name = `${process.pid}-${ownStartTime()}-${randomBytes(4).toString("hex")}`;
+  const name = newOwnerName();
   // The folder takes its name only once its lock is held; until then the draft itself is locked, for sweepers.
   let draft = join(root.owners, `.new-${name}`);
   let guard: number | undefined;
   let fd: number | undefined;
+  let locks: ByteLocks | undefined;
   try {
+    // Before it is seen, as whoever has no byte is taken for dying.
+    locks = await openByteLocks(root);
+    invariant(locks.take(ownerByte(name)) !== undefined, "BUG: a new name is nobody's");
     ({ fd: guard, path: draft } = openGuarded(libc, draft));
     fd = openSync(join(draft, "alive"), "wx", 0o600);
     invariant(libc.flock(fd, "exclusive"), "BUG: a new file is locked");
     renameSync(draft, join(root.owners, name));
   } catch (thrown) {
     if (fd !== undefined) closeSync(fd);
+    locks?.close();
     await rm(draft, { recursive: true, force: true });
     if (!(thrown instanceof SystemError)) throw explainFullDisk(thrown, root.path);
     throw new BakeError("state-unusable", `cannot lock files in state directory "${root.path}"`, {
@@ -114,7 +118,7 @@ async function enter(root: StateRoot, room: Room | undefined): Promise<Owner> {
   } finally {
     if (guard !== undefined) closeSync(guard);
   }
-  return createOwner(root, name, fd, room);
+  return createOwner(root, name, { fd, locks }, room);
 }
 
 /** How often a sweeper may take a draft for a dead one's in the moment before it is locked. */
@@ -142,7 +146,12 @@ function openGuarded(libc: Libc, name: string): { readonly fd: number; readonly 
 
 const MAX_CHORES = 8;
 
-function createOwner(root: StateRoot, name: string, fd: number, room: Room | undefined): Owner {
+function createOwner(
+  root: StateRoot,
+  name: string,
+  life: { readonly fd: number; readonly locks: ByteLocks },
+  room: Room | undefined,
+): Owner {
   const path = join(root.owners, name);
   // Both are made when first needed: a build that finds everything made hardly writes.
   const folders = new Set<OwnerFolder>();
@@ -214,7 +223,8 @@ function createOwner(root: StateRoot, name: string, fd: number, room: Room | und
         if (mountsUnder(path).length > 0) await unmountUnder(path);
         await removeOwnerFolder(path);
       } finally {
-        closeSync(fd);
+        closeSync(life.fd);
+        life.locks.close();
       }
       if (failures.length > 0) throw failures[0];
     },
@@ -237,8 +247,4 @@ export async function readLeases(root: StateRoot): Promise<Readonly<Record<Lease
     }
   }
   return leases;
-}
-
-function ownStartTime(): string {
-  return startTime(readFileSync("/proc/self/stat", "utf8"));
 }

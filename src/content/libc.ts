@@ -9,8 +9,8 @@ export interface Libc {
   /** Locks a byte of a file, which need not exist, for this process (fcntl(2), F_SETLK); false when another has it. */
   lockByte(fd: number, at: number): boolean;
   unlockByte(fd: number, at: number): void;
-  /** The process that has a byte locked; undefined when none has, or it cannot be seen from here. */
-  holderOfByte(fd: number, at: number): number | undefined;
+  /** The other process that has a byte locked, which may not be seen from here; undefined when none has. */
+  holderOfByte(fd: number, at: number): number | "unseen" | undefined;
   mount(source: string, target: string, type: string, flags: number, data: string): void;
   umount(target: string, flags: number): void;
   /** As `umount`, which takes some milliseconds, on another thread; false when it failed. */
@@ -117,7 +117,7 @@ async function bind(): Promise<Libc> {
       const lock = byteLock(FCNTL.write, at);
       if (raw.fcntl(fd, FCNTL.getLock, lock) !== 0 || lock.readInt16LE(0) === FCNTL.unlock) return undefined;
       const pid = lock.readInt32LE(24);
-      return pid > 0 ? pid : undefined;
+      return pid > 0 ? pid : "unseen";
     },
     mount(source, target, type, flags, data) {
       succeed(raw.mount(source, target, type, flags, data), "mount", target);

@@ -3,10 +3,12 @@ import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync } f
 import { chmod, readdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { openByteLocks } from "./bytelocks.ts";
 import { ownerCgroup, removeOwnerCgroups, sweepOrphanCgroups } from "./cgroups.ts";
 import { loadLibc } from "./libc.ts";
 import { removeFreeLocks } from "./lock.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
+import { isOfThisProcess, ownerByte } from "./ownername.ts";
 import { processStart } from "./procstat.ts";
 import { isCode, type StateRoot } from "./root.ts";
 import { thaw } from "./thaw.ts";
@@ -19,22 +21,57 @@ export const OUTSIDE_NAME = /llbake-[0-9A-Za-z]{6,}$/;
 /** A variable that the programs which an owner starts have, with its folder: how those it left behind are known. */
 export const OWNER_VARIABLE = "LLBAKE_OWNER";
 
+/** How long the rest of an exit may take on a machine with too much to do. */
+const DYING_WAIT_MS = 5_000;
 const KILL_WAIT_MS = 5_000;
 /** On a machine with too much to do, starting a program may be interrupted for long. With 1 ms between them. */
 const EXEC_ATTEMPTS = 300;
 
 /** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
 export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[]> {
+  const { swept } = await sweepOwners(root);
+  return swept;
+}
+
+/**
+ * As `sweepDeadOwners`, and waits for those that are just dying: whoever was given what another process held goes on
+ * when nothing that one started runs any more. A process gives up all byte locks before it gives up what tells that it
+ * lives, so one without its byte is dying.
+ */
+export async function sweepDyingOwners(root: StateRoot): Promise<void> {
+  const locks = await openByteLocks(root);
+  try {
+    const isDying = (name: string): boolean => locks.holder(ownerByte(name)) === undefined;
+    const dying = new Set(readdirSync(root.owners).filter(name => !isOfThisProcess(name) && isDying(name)));
+    const deadline = Date.now() + DYING_WAIT_MS;
+    for (let waitMs = 1; ; waitMs = Math.min(25, waitMs * 2)) {
+      const { living } = await sweepOwners(root);
+      if (!living.some(name => dying.has(name)) || Date.now() >= deadline) return;
+      await delay(waitMs);
+    }
+  } finally {
+    locks.close();
+  }
+}
+
+async function sweepOwners(
+  root: StateRoot,
+): Promise<{ readonly swept: readonly string[]; readonly living: readonly string[] }> {
   const swept: string[] = [];
+  const living: string[] = [];
   for (const name of readdirSync(root.owners)) {
     if (name.startsWith(".")) await sweepDraft(join(root.owners, name));
-    else if (await sweepIfDead(root, name)) swept.push(name);
+    else {
+      const result = await sweepIfDead(root, name);
+      if (result === "swept") swept.push(name);
+      if (result === "lives") living.push(name);
+    }
   }
   if (swept.length > 0) {
     await removeFreeLocks(root);
     await sweepOrphanCgroups();
   }
-  return swept;
+  return { swept, living };
 }
 
 /** A folder that a process is making is locked itself. */
@@ -42,9 +79,12 @@ async function sweepDraft(path: string): Promise<void> {
   await ifUnlocked(path, () => rm(path, { recursive: true, force: true }));
 }
 
-async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
+/** What is left can only be removed by others. */
+type Swept = "swept" | "lives" | "left";
+
+async function sweepIfDead(root: StateRoot, name: string): Promise<Swept> {
   const path = join(root.owners, name);
-  let isGone = true;
+  let result: Swept = "swept";
   const swept = await ifUnlocked(join(path, "alive"), async () => {
     await killProcesses(path);
     await removeOwnerCgroups(path);
@@ -57,12 +97,13 @@ async function sweepIfDead(root: StateRoot, name: string): Promise<boolean> {
     } catch (thrown) {
       // Files of steps may belong to others; a process that may remove them follows.
       if (!isCode(thrown, "EACCES") && !isCode(thrown, "EPERM")) throw thrown;
-      isGone = false;
+      result = "left";
     }
   });
   // Either gone, or half removed by a sweeper that died: `alive` is the last thing to go.
   if (swept === "missing") await sweepDraft(path);
-  return swept === true && isGone;
+  if (swept === false) return "lives";
+  return swept === true ? result : "left";
 }
 
 /** Does something while holding the lock of a file or folder, unless somebody else has it. */

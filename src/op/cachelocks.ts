@@ -1,6 +1,6 @@
 // Cache mounts that one step at a time may use, in all processes of the machine.
 import { acquireLock, describeHolder } from "../content/lock.ts";
-import { sweepDeadOwners } from "../content/sweep.ts";
+import { sweepDyingOwners } from "../content/sweep.ts";
 import type { VertexDigest } from "../llb/definition.ts";
 import type { ExecOp } from "../llb/op/exec.ts";
 import type { OpContext } from "../solver/op.ts";
@@ -41,5 +41,5 @@ export async function lockCaches(
     }
   }
   // A step of a process that was killed may still run, and use them.
-  await sweepDeadOwners(worker.root);
+  await sweepDyingOwners(worker.root);
 }

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { access, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withLock } from "../content/lock.ts";
-import { sweepDeadOwners } from "../content/sweep.ts";
+import { sweepDyingOwners } from "../content/sweep.ts";
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
@@ -101,10 +101,9 @@ export async function withRepository<T>(
   const name = createHash("sha256").update(`${format} ${remote}`).digest("hex").slice(0, 40);
   const gitDir = join(root.path, "git", name);
   const { signal, environment } = options;
-  let waited = false;
   const use = async (): Promise<T> => {
     // What a process that was killed meanwhile has started may still be at it.
-    if (waited) await sweepDeadOwners(root);
+    await sweepDyingOwners(root);
     if (!(await exists(join(gitDir, "HEAD")))) {
       await mkdir(gitDir, { recursive: true, mode: 0o700 });
       await git(["init", "--quiet", "--bare", `--object-format=${format}`, gitDir], remote, {
@@ -115,7 +114,7 @@ export async function withRepository<T>(
     await removeLeftovers(gitDir);
     return await fn(gitDir);
   };
-  return withLock(root, `git ${name}`, signal, use, { onWait: () => (waited = true) });
+  return withLock(root, `git ${name}`, signal, use);
 }
 
 /** Locks and drafts of a git that was killed; whoever holds our lock is alone here. */

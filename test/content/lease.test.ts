@@ -1,6 +1,6 @@
 // Goal: whatever way a process dies, the next one finds nothing of it: no mount, no process, no file.
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,16 +9,21 @@ import { fileURLToPath } from "node:url";
 import { ownerCgroup } from "../../src/content/cgroups.ts";
 import { openOwner, readLeases } from "../../src/content/lease.ts";
 import { startTime } from "../../src/content/procstat.ts";
-import { OWNER_VARIABLE, removeOwnerFolder, sweepDeadOwners } from "../../src/content/sweep.ts";
+import {
+  OWNER_VARIABLE,
+  removeOwnerFolder,
+  sweepDeadOwners,
+  sweepDyingOwners,
+} from "../../src/content/sweep.ts";
 import { mountsBelow } from "../rig/mounts.ts";
 import { containerProblem, openStateDir, temporaryFolder } from "../rig/statedir.ts";
 import { isRoot } from "../rig/tree.ts";
 import { NOBODY, withoutRights } from "../rig/user.ts";
 
-async function startHolder(path: string): Promise<{ readonly child: ChildProcess; readonly owner: string }> {
-  const script = fileURLToPath(new URL("./ownerholder.ts", import.meta.url));
+async function startHolder(path: string, name = "ownerholder") {
+  const script = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
   const child = spawn(process.execPath, ["--import", "tsx", script, path], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
   const line = await once(child.stdout, "data").then(String);
   return { child, owner: line.trim() };
@@ -56,6 +61,19 @@ test("a living owner is left alone; its leases count until it leaves", async t =
     assert.deepEqual([...(await readLeases(root)).snapshot], ["s1"]);
   }
   assert.deepEqual([...(await readLeases(root)).snapshot], []);
+  assert.deepEqual(readdirSync(root.owners), [owner.name]);
+});
+
+test("one that is dying is waited for and swept, one that lives is not", async t => {
+  const { root, owner } = await openStateDir(t);
+  const { child, owner: dying } = await startHolder(root.path, "dyingowner");
+  t.after(() => child.kill("SIGKILL"));
+  await sweepDyingOwners(root);
+  assert.deepEqual(readdirSync(root.owners).sort(), [owner.name, dying].sort());
+  child.stdin.write("die\n");
+  await once(child.stdout, "data");
+  assert.deepEqual(await sweepDeadOwners(root), [], "its lock is still there");
+  await sweepDyingOwners(root);
   assert.deepEqual(readdirSync(root.owners), [owner.name]);
 });
 
