@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
@@ -20,16 +21,24 @@ import { Script } from "node:vm";
 /** Another one for each other text. */
 declare const PROGRAM_ID: string;
 
-/** Which runs add the functions they needed; those after the last are as those before were. */
-const TURNS: readonly number[] = [2, 8, 32];
+/**
+ * So many runs after each other are one that may add the functions it needed: the first ones each need something else,
+ * and whoever begins to build in another way should not pay for it for long.
+ */
+const TURN = 8;
+/** Bytes of compiled code that are worth writing all of it again. */
+const WORTH_ADDING = 24 << 10;
 
-/** Compiled code older than this is most likely of a program that is gone; if not, it is made again. */
+/** Compiled code older than this is most likely not used any more; if it is, it is made again. */
 const KEPT_MS = 14 * 24 * 3600_000;
+/** That of another version, or build, of the program. */
+const KEPT_OF_OTHERS_MS = 24 * 3600_000;
 
 // Below the home folder, not in the shared temporary one, where others could put code in our way.
 const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "llbake", "compiled");
 const name = `${PROGRAM_ID}-${process.version}-${process.arch}-${kindOfRun(process.argv.slice(2))}`;
 
+const load = createRequire(__filename);
 const cachedData = readCompiled();
 /** A function of `require` and `process` that runs the program. It is ASCII, for which no decoding is needed. */
 const text = readFileSync(join(__dirname, `program-${PROGRAM_ID}.js`), "latin1");
@@ -37,12 +46,15 @@ const script = new Script(text, {
   filename: __filename,
   ...(cachedData && { cachedData }),
 });
-process.on("exit", code => {
+if (cachedData === undefined || script.cachedDataRejected === true) process.on("exit", writeCompiled);
+else if (isTurn()) {
+  const before = codeSize();
   // What failed needed other functions than what succeeds.
-  if (cachedData === undefined || script.cachedDataRejected === true || (code === 0 && isTurn()))
-    writeCompiled();
-});
-(script.runInThisContext() as (...args: readonly unknown[]) => void)(createRequire(__filename), process);
+  process.on("exit", code => {
+    if (code === 0 && codeSize() - before > WORTH_ADDING) writeCompiled();
+  });
+}
+(script.runInThisContext() as (...args: readonly unknown[]) => void)(load, process);
 
 /** Runs of one kind need about the same functions; what no run needed is not among the compiled code they leave. */
 function kindOfRun(args: readonly string[]): string {
@@ -54,20 +66,22 @@ function kindOfRun(args: readonly string[]): string {
   );
 }
 
-/**
- * Whether this run is to add the functions it needed to what is kept: the first runs each need something else, later
- * ones hardly. Each leaves a byte in a file, to be counted.
- */
+/** Whether this run may add functions. Each leaves a byte in a file, to be counted. */
 function isTurn(): boolean {
   try {
     const path = join(folder, `${name}.runs`);
-    const runs = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + 1;
-    if (runs > Math.max(...TURNS)) return false;
     appendFileSync(path, ".");
-    return TURNS.includes(runs);
+    const { size } = statSync(path);
+    if (size > TURN) truncateSync(path, 1);
+    return size === 1 || size > TURN;
   } catch {
     return false;
   }
+}
+
+/** Bytes of code that the engine has compiled or been given. Telling takes it a millisecond. */
+function codeSize(): number {
+  return (load("node:v8") as typeof import("node:v8")).getHeapCodeStatistics().bytecode_and_metadata_size;
 }
 
 function readCompiled(): Buffer | undefined {
@@ -84,7 +98,8 @@ function writeCompiled(): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     for (const other of readdirSync(folder)) {
       const path = join(folder, other);
-      if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true });
+      const kept = other.startsWith(PROGRAM_ID) ? KEPT_MS : KEPT_OF_OTHERS_MS;
+      if (Date.now() - statSync(path).mtimeMs > kept) rmSync(path, { recursive: true });
     }
     const draft = join(folder, `${name}.${process.pid}`);
     writeFileSync(draft, script.createCachedData());
