@@ -2,7 +2,7 @@
 import { didYouMean } from "../diagnostic/suggest.ts";
 import { FILE_BLOCKS } from "./import.ts";
 import { schemaError, type Problems, withPlace } from "./problems.ts";
-import type { Attribute, Block, Body, Expression } from "./hcl/ast.ts";
+import { attributeOf, type Attribute, type Block, type Body, type Expression } from "./hcl/ast.ts";
 import type { Type } from "./hcl/value.ts";
 
 export interface Collected {
@@ -88,8 +88,6 @@ export function collectBlocks(
   }
 
   function collectVariable(name: string, block: Block): void {
-    const find = (attribute: string): Attribute | undefined =>
-      block.body.attributes.find(one => one.name === attribute);
     for (const { name: attribute, nameRange } of block.body.attributes) {
       const hint = KNOWN.includes(attribute) ? undefined : didYouMean(attribute, KNOWN);
       if (hint === undefined) continue;
@@ -98,19 +96,19 @@ export function collectBlocks(
     }
     const rules = block.body.blocks.filter(inner => inner.type === "validation");
     for (const rule of rules) {
-      if (!rule.body.attributes.some(one => one.name === "condition")) {
+      if (attributeOf(rule, "condition") === undefined) {
         problems.report(schemaError("a validation needs a condition", rule.headRange), rule.headRange);
       }
     }
     if (reserved.has(name)) return;
-    const type = find("type")?.expression;
+    const type = attributeOf(block, "type")?.expression;
     const before = variables.get(name);
     variables.set(name, {
       name,
       block,
       type,
-      fallback: find("default"),
-      description: find("description"),
+      fallback: attributeOf(block, "default"),
+      description: attributeOf(block, "description"),
       earlier:
         before === undefined
           ? []
@@ -130,9 +128,9 @@ export function collectBlocks(
       }
     }
     for (const wanted of ["params", "result"]) {
-      if (!block.body.attributes.some(one => one.name === wanted)) {
+      if (attributeOf(block, wanted) === undefined) {
         const lack = schemaError(`the function "${name}" lacks "${wanted}"`, block.headRange);
-        const params = block.body.attributes.find(one => one.name === "params");
+        const params = attributeOf(block, "params");
         for (const problem of lack.diagnostics)
           problems.add(
             params === undefined ? problem : withPlace(problem, "add it beside", params.nameRange),

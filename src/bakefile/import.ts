@@ -6,7 +6,7 @@ import type { Range, Source } from "../diagnostic/source.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
 import { cleanPath, isRemote } from "./path.ts";
 import { evaluateError, schemaError } from "./problems.ts";
-import type { Block, Body, Expression } from "./hcl/ast.ts";
+import { attributeOf, type Block, type Body, type Expression } from "./hcl/ast.ts";
 
 export interface ImportOptions {
   /** A file by its path from the working directory; undefined when there is none. @throws BakeError */
@@ -131,8 +131,7 @@ function readFileBlock(block: Block): FileBlock {
     const hint = didYouMean(name, known) ?? "path and optional are known";
     throw schemaError(`the block "${block.type}" has no attribute "${name}"`, nameRange, hint);
   }
-  const find = (name: string): Expression | undefined =>
-    block.body.attributes.find(one => one.name === name)?.expression;
+  const find = (name: string): Expression | undefined => attributeOf(block, name)?.expression;
   const path = find("path");
   if (path === undefined)
     throw schemaError(`the block "${block.type}" needs a path`, block.headRange, 'path = "folder/file"');

@@ -14,7 +14,7 @@ import { mentionsOf } from "./hcl/walk.ts";
 import { readAt } from "./locate.ts";
 import { FollowUp, evaluateError, inBlock, schemaError } from "./problems.ts";
 import { valueFromText } from "./variable.ts";
-import type { Block, Expression } from "./hcl/ast.ts";
+import { attributeOf, type Block, type Expression } from "./hcl/ast.ts";
 
 export interface NamesOptions {
   readonly collected: Collected;
@@ -128,8 +128,7 @@ export function createNames({
   }
 
   function defineFunction(name: string, block: Block): void {
-    const find = (attribute: string): Expression | undefined =>
-      block.body.attributes.find(one => one.name === attribute)?.expression;
+    const find = (attribute: string): Expression | undefined => attributeOf(block, attribute)?.expression;
     const params = find("params");
     const result = find("result");
     if (params === undefined || result === undefined)

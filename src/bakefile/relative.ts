@@ -4,7 +4,7 @@ import type { Source } from "../diagnostic/source.ts";
 import { pathOf } from "./hcl/walk.ts";
 import { cleanPath, isRemote } from "./path.ts";
 import type { TargetDefinition } from "./definition.ts";
-import type { Block } from "./hcl/ast.ts";
+import { attributeOf, type Block } from "./hcl/ast.ts";
 
 /** Folders of the files that set the context and the named contexts of a target. */
 export interface ContextOrigin {
@@ -24,8 +24,8 @@ export function extendOrigin(
   const { source } = block.headRange;
   const relative = isRelative(source);
   const folder = relative ? folderOf(source.name) : "";
-  const context = block.body.attributes.find(one => one.name === "context");
-  const contexts = block.body.attributes.find(one => one.name === "contexts")?.expression;
+  const context = attributeOf(block, "context");
+  const contexts = attributeOf(block, "contexts")?.expression;
   const named = new Map(before?.contexts);
   if (contexts?.kind === "object") {
     for (const { key } of contexts.entries)

@@ -23,6 +23,11 @@ export interface Block {
   readonly headRange: Range;
 }
 
+/** The attribute that a block gives that name; undefined when there is none. */
+export function attributeOf(block: Block, name: string): Attribute | undefined {
+  return block.body.attributes.find(attribute => attribute.name === name);
+}
+
 export interface Label {
   readonly text: string;
   readonly range: Range;
