@@ -58,8 +58,8 @@ export async function saveCacheMounts(
     await pipeline(Readable.from(archive), dest, { end: false, signal });
     return caches;
   }
-  await expectFileDestination(dest, "tar");
-  await using staged = await stageBeside(dest, owner);
+  expectFileDestination(dest, "tar");
+  await using staged = stageBeside(dest, owner);
   await pipeline(Readable.from(archive), createWriteStream(staged.path, { flags: "wx" }), { signal });
   await rename(staged.path, dest);
   return caches;

@@ -65,8 +65,8 @@ async function stageArchive(
       return report;
     });
   }
-  await (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
-  const staged = await stageBeside(dest, deps.owner);
+  (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
+  const staged = stageBeside(dest, deps.owner);
   try {
     if (asTar) await writeFile(staged.path, gathered(archive(entries, deps.blobs, context.signal)));
     else await writeFolder(staged.path, entries, deps.blobs, context.signal);
@@ -141,7 +141,7 @@ function json(name: string, value: unknown): Entry {
   return { name, content: { bytes: new TextEncoder().encode(goJson(value)) } };
 }
 
-/** Pieces smaller than this are gathered: most are headers, and each write costs the same. */
+/** Pieces smaller than this are gathered: most are headers, and another thread does each write. */
 const SMALL_BYTES = 64 * 1024;
 
 async function* gathered(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

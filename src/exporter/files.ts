@@ -50,8 +50,8 @@ async function stageLocal(
   const dest = expectDest(request, "FOLDER");
   if (dest === "-")
     throw new BakeError("usage", "output type=local cannot go to standard output", { hint: "use type=tar" });
-  await expectFolderDestination(dest, request.type);
-  const staged = await stageBeside(dest, deps.owner);
+  expectFolderDestination(dest, request.type);
+  const staged = stageBeside(dest, deps.owner);
   try {
     await mkdir(staged.path, { mode: 0o755 });
     const epoch = integerOption(request, "source-date-epoch");
@@ -122,8 +122,8 @@ async function stageTar(
       return { response: {} };
     });
   }
-  await expectFileDestination(dest, request.type);
-  const staged = await stageBeside(dest, deps.owner);
+  expectFileDestination(dest, request.type);
+  const staged = stageBeside(dest, deps.owner);
   try {
     await write(createWriteStream(staged.path), true);
   } catch (error) {

@@ -1,7 +1,8 @@
-// Staging areas beside a destination: content is complete in a hidden neighbour before one rename shows it.
+// Staging areas beside a destination: content is complete in a hidden neighbour before one rename shows it. What takes a
+// single call is done at once: to hand it to another thread takes longer.
 import { randomBytes } from "node:crypto";
-import { constants, lstatSync } from "node:fs";
-import { access, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { accessSync, constants, lstatSync, mkdirSync, type Stats, statSync } from "node:fs";
+import { lstat, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Owner } from "../content/lease.ts";
 import { BakeError } from "../diagnostic/error.ts";
@@ -15,11 +16,11 @@ export interface StagingPath extends AsyncDisposable {
  * A name beside `dest` (same file system, so rename is atomic). Creates missing parents. Disposing removes what is left;
  * if this process is killed, the next one does.
  */
-export async function stageBeside(dest: string, owner: Pick<Owner, "noteOutside">): Promise<StagingPath> {
+export function stageBeside(dest: string, owner: Pick<Owner, "noteOutside">): StagingPath {
   const parent = path.dirname(dest);
   try {
-    await mkdir(parent, { recursive: true });
-    await access(parent, constants.W_OK);
+    mkdirSync(parent, { recursive: true });
+    accessSync(parent, constants.W_OK);
   } catch (cause) {
     throw new BakeError("export-failed", `cannot write to "${parent}": ${(cause as Error).message}`, {
       cause,
@@ -42,8 +43,8 @@ export function stagedForStdout(write: () => Promise<ExportReport>): StagedExpor
 }
 
 /** Throws unless `dest` is absent or a plain file: a folder there must not be replaced by a file. */
-export async function expectFileDestination(dest: string, type: string): Promise<void> {
-  const found = await stat(dest).catch(() => undefined);
+export function expectFileDestination(dest: string, type: string): void {
+  const found = look(dest);
   if (found?.isDirectory()) {
     throw new BakeError("export-failed", `cannot write output type=${type} to "${dest}": it is a folder`, {
       hint: `give a file name, as in dest=${path.join(dest, "image.tar")}`,
@@ -52,12 +53,20 @@ export async function expectFileDestination(dest: string, type: string): Promise
 }
 
 /** Throws unless `dest` is absent or a folder. */
-export async function expectFolderDestination(dest: string, type: string): Promise<void> {
-  const found = await stat(dest).catch(() => undefined);
+export function expectFolderDestination(dest: string, type: string): void {
+  const found = look(dest);
   if (found !== undefined && !found.isDirectory()) {
     throw new BakeError("export-failed", `cannot write output type=${type} to "${dest}": it is a file`, {
       hint: "give a folder",
     });
+  }
+}
+
+function look(dest: string): Stats | undefined {
+  try {
+    return statSync(dest, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
   }
 }
 
@@ -72,7 +81,7 @@ const MEETINGS = 100;
  */
 export async function moveTreeInto(from: string, to: string): Promise<void> {
   // A link to a folder counts as that folder here, at the top; below it is an entry like any other.
-  if ((await stat(to).catch(() => undefined))?.isDirectory()) await mergeFolder(from, to);
+  if (look(to)?.isDirectory()) await mergeFolder(from, to);
   else await place(from, to, true);
 }
 
