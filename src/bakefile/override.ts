@@ -1,17 +1,13 @@
 // `--set pattern.key=value`: changes to targets from the command line (bake reference, "--set").
 import { BakeError } from "../diagnostic/error.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
-import {
-  lastById,
-  mergeMaps,
-  normalizeCaches,
-  normalizeOutputs,
-  setResource,
-  type TargetFields,
-} from "./attributes.ts";
+import type { TargetFields } from "./attributes.ts";
 import { parseBoolText } from "./csv.ts";
 import * as entry from "./entry.ts";
+import { lastById, normalizeCaches, normalizeOutputs } from "./entryrows.ts";
 import { matchesGlob } from "./glob.ts";
+import { setResource } from "./resources.ts";
+import { mergeMaps } from "./row.ts";
 
 /** What was said about one key of one target: the last value, all values, and whether the last one appends. */
 export interface Override {

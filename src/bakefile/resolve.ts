@@ -4,14 +4,8 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { Diagnosed, Diagnostic } from "../diagnostic/diagnostic.ts";
 import { compareUtf8 } from "../oci/json.ts";
 import type { Range } from "../diagnostic/source.ts";
-import {
-  distinct,
-  fields,
-  mergeMaps,
-  mergeTargets,
-  normalizeField,
-  type TargetFields,
-} from "./attributes.ts";
+import { fields, mergeTargets, normalizeField, type TargetFields } from "./attributes.ts";
+import { distinct, mergeMaps } from "./row.ts";
 import { type Grants, grantsFromOverrides, mergeGrants, noGrants } from "./grants.ts";
 import { isPattern, matchesGlob } from "./glob.ts";
 import { cleanContext } from "./path.ts";

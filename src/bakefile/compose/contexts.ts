@@ -1,5 +1,5 @@
 // Named contexts of a service, and what a service is called as a target.
-import { setOwn } from "../attributes.ts";
+import { setOwn } from "../row.ts";
 
 export type Strings = Readonly<Record<string, string>>;
 
