@@ -141,7 +141,7 @@ function expectParent(destination: Destination, dest: string): void {
 interface OpenDirectory {
   readonly entry: WalkEntry;
   readonly target: string;
-  readonly describe: "all" | "times" | "mode" | "nothing";
+  readonly describe: "all" | "times" | "mode";
   /** Made by this copy: nothing is in it but what this copy put there. */
   readonly isNew: boolean;
   /** Who owns new files in it; undefined before the first was made. */
@@ -376,14 +376,13 @@ class Copier {
       throw Object.assign(new Error("a file is in the way of the directory"), { code: "" });
     this.#destination.raise(target);
     const open = { entry, target, isNew: false, givesOwner: undefined };
-    // One that only holds what is copied: its mode alone, and not that of the place the copy goes to, as upstream.
-    if (!entry.matched) return { ...open, describe: entry.path === "" ? "nothing" : "mode" };
+    // One that only holds what is copied: its mode alone, as upstream.
+    if (!entry.matched) return { ...open, describe: "mode" };
     // The directory that receives the content of another keeps its owner and mode; those below it are overwritten.
     return { ...open, describe: entry.path === "" ? "times" : "all" };
   }
 
   #close({ entry, target, describe, isNew }: OpenDirectory): void {
-    if (describe === "nothing") return;
     try {
       if (isNew) this.directoryBytes += lstatSync(target).blocks * BLOCK_BYTES;
       if (describe === "all") this.#describe(entry, target, undefined);

@@ -25,7 +25,10 @@ export interface WalkEntry {
   readonly isPlain?: boolean;
   /** Where a symlink leads; absent when nobody looked. */
   readonly link?: string;
-  /** False for a directory that the filters leave out but that holds something they let in. */
+  /**
+   * False for a directory that the walk's own rules leave out but that holds something they let in. One that the view
+   * hides but for something below it is a directory like any other: that is how it would have been uploaded.
+   */
   readonly matched: boolean;
 }
 
@@ -76,17 +79,12 @@ export async function* walkTree(
   const stats = lstatEntry(absolute);
   if (stats === undefined) return;
   const outer = stateInView(view, start);
-  const first: WalkEntry = {
-    path: "",
-    absolute,
-    kind: kindOf(stats),
-    stats,
-    matched: outer?.included ?? true,
-  };
-  if (first.matched) yield first;
+  const first: WalkEntry = { path: "", absolute, kind: kindOf(stats), stats, matched: true };
+  const isShown = outer?.included ?? true;
+  if (isShown) yield first;
   if (first.kind !== "directory" || outer?.descend === false) return;
 
-  const stack: Frame[] = [openFrame(first, outer, undefined, start)];
+  const stack: Frame[] = [openFrame({ entry: first, given: isShown, outer, inner: undefined }, start)];
   for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
     const name = frame.names[frame.next++];
     if (name === undefined) {
@@ -99,10 +97,11 @@ export async function* walkTree(
     const inRoot = start === "" ? path : `${start}/${path}`;
     const outerState = view.rules.active ? view.rules.enter(frame.outer, inRoot) : undefined;
     const innerState = rules.active ? rules.enter(frame.inner, path) : undefined;
-    const matched = (outerState?.included ?? true) && (innerState?.included ?? true);
+    const matched = innerState?.included ?? true;
+    const given = matched && (outerState?.included ?? true);
     const descend =
       frame.isDirectory.has(name) && (outerState?.descend ?? true) && (innerState?.descend ?? true);
-    if (!matched && !descend) continue;
+    if (!given && !descend) continue;
     const entryPath = `${frame.entry.absolute === "/" ? "" : frame.entry.absolute}/${name}`;
     const entryStats = lstatEntry(entryPath);
     if (entryStats === undefined) {
@@ -116,7 +115,7 @@ export async function* walkTree(
       stats: entryStats,
       matched,
     };
-    if (matched) {
+    if (given) {
       for (const above of stack) {
         if (above.given) continue;
         above.given = true;
@@ -124,27 +123,23 @@ export async function* walkTree(
       }
       yield entry;
     }
-    if (descend && entry.kind === "directory") stack.push(openFrame(entry, outerState, innerState, inRoot));
+    if (descend && entry.kind === "directory")
+      stack.push(openFrame({ entry, given, outer: outerState, inner: innerState }, inRoot));
   }
 }
 
-function openFrame(
-  entry: WalkEntry,
-  outer: RuleState | undefined,
-  inner: RuleState | undefined,
-  shown: string,
-): Frame {
+function openFrame(directory: Pick<Frame, "entry" | "given" | "outer" | "inner">, shown: string): Frame {
   const isDirectory = new Set<string>();
   const names: string[] = [];
   try {
-    for (const child of readdirSync(entry.absolute, { withFileTypes: true })) {
+    for (const child of readdirSync(directory.entry.absolute, { withFileTypes: true })) {
       names.push(child.name);
       if (child.isDirectory()) isDirectory.add(child.name);
     }
   } catch (thrown) {
     if (errnoOf(thrown) !== "ENOENT") throw fileFailure("read directory", shown === "" ? "/" : shown, thrown);
   }
-  return { entry, outer, inner, names: sortNames(names), isDirectory, next: 0, given: entry.matched };
+  return { ...directory, names: sortNames(names), isDirectory, next: 0 };
 }
 
 /** @throws BakeError when an entry that is not found has a name that Node cannot give back as it is */

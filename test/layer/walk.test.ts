@@ -5,19 +5,21 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { resolveFollowPaths } from "../../src/layer/followpaths.ts";
 import { cleanPath, relativeToRoot, resolveInRoot } from "../../src/layer/rootpath.ts";
-import { createTreeView, resolveInView, type TreeFilter } from "../../src/layer/view.ts";
+import { compileRules, createTreeView, resolveInView, type TreeFilter } from "../../src/layer/view.ts";
 import { walkTree } from "../../src/layer/walk.ts";
 import { makeTree, tempDir, type Tree } from "../rig/tree.ts";
 import { withoutRights } from "../rig/user.ts";
 
-async function walk(tree: Tree, filter?: TreeFilter, start?: string): Promise<string[]> {
+/** Paths in the order they come; of directories that only hold something, in parentheses. */
+async function walk(
+  tree: Tree,
+  filter?: TreeFilter,
+  options: Parameters<typeof walkTree>[1] = {},
+): Promise<string[]> {
   using dir = tempDir();
   await makeTree(dir.path, tree);
   const seen: string[] = [];
-  for await (const entry of walkTree(
-    createTreeView(dir.path, filter),
-    start === undefined ? {} : { start },
-  )) {
+  for await (const entry of walkTree(createTreeView(dir.path, filter), options)) {
     seen.push(entry.matched ? entry.path : `(${entry.path})`);
   }
   return seen;
@@ -39,12 +41,8 @@ test("entries come sorted by bytes, parents first", async () => {
 
 test("ignored directories are entered only for what is taken back, and come just before it", async () => {
   const tree = { "a/b/keep": "", "a/b/drop": "", "a/z": "", "c/d": "", "node_modules/x/y": "" };
-  assert.deepEqual(await walk(tree, { excludePatterns: ["*", "!a/b/keep"] }), [
-    "",
-    "(a)",
-    "(a/b)",
-    "a/b/keep",
-  ]);
+  const keep = { excludePatterns: ["*", "!a/b/keep"] };
+  assert.deepEqual(await walk(tree, keep), ["", "a", "a/b", "a/b/keep"]);
   assert.deepEqual(await walk(tree, { excludePatterns: ["node_modules", "**/z"] }), [
     "",
     "a",
@@ -56,12 +54,22 @@ test("ignored directories are entered only for what is taken back, and come just
   ]);
   assert.deepEqual(await walk(tree, { includePatterns: ["*/b"], excludePatterns: ["**/drop"] }), [
     "",
-    "(a)",
+    "a",
     "a/b",
     "a/b/keep",
   ]);
-  assert.deepEqual(await walk(tree, { excludePatterns: ["a/b/drop"] }, "a"), ["", "b", "b/keep", "z"]);
-  assert.deepEqual(await walk(tree, { excludePatterns: ["a"] }, "a"), []);
+  const below = { start: "a" };
+  assert.deepEqual(await walk(tree, keep, below), ["", "b", "b/keep"]);
+  assert.deepEqual(await walk(tree, { excludePatterns: ["a/b/drop"] }, below), ["", "b", "b/keep", "z"]);
+  assert.deepEqual(await walk(tree, { excludePatterns: ["a"] }, below), []);
+});
+
+test("what only the rules of the walk take back is in directories that only hold it, whatever the view hides", async () => {
+  const tree = { "a/b/keep": "", "a/z": "", "c/d": "" };
+  const rules = compileRules(undefined, ["a", "!a/b/keep"]);
+  const seen = ["", "(a)", "(a/b)", "a/b/keep"];
+  assert.deepEqual(await walk(tree, undefined, { rules }), [...seen, "c", "c/d"]);
+  assert.deepEqual(await walk(tree, { excludePatterns: ["*", "!a/b/keep"] }, { rules }), seen);
 });
 
 test("an unreadable directory stops the walk unless it is ignored", () =>

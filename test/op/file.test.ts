@@ -164,6 +164,23 @@ test("two copies of one source by different paths are different results", async 
   assert.equal(readFileSync(join(two, "name"), "utf8"), "2");
 });
 
+test(
+  "a folder whose content is taken back from an ignore file is copied like one that nobody ignores",
+  { skip: !isRoot && "needs root" },
+  async () => {
+    await using rig = await engineRig();
+    await context(rig, { "src/d/file": "" });
+    const base = scratch().file(mkdir("/to/d", 0o700, { makeParents: true, owner: "7:8" }));
+    for (const excludePatterns of [["src/d", "!src/d/file"], []]) {
+      const files = await rig.files(
+        base.file(copy(from({ excludePatterns }), "/src", "/to/", { dirCopyContents: true })),
+      );
+      // The second time this is the first one's result: nothing differs in what the step reads.
+      assert.deepEqual(await describeTree(join(files, "to")), ["d: dir 755 0:0", 'd/file: file 644 "" 0:0']);
+    }
+  },
+);
+
 test("a symlink in the base cannot lead a write out of the tree", async () => {
   await using rig = await engineRig();
   const outside = join(rig.dir.path, "outside");
