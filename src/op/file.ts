@@ -5,6 +5,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { mkdirAt, mkfileAt, removeAt, symlinkAt } from "../layer/fileops.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
+import { cleanPath } from "../layer/rootpath.ts";
 import type { Chown, CopyAction, FileAction, FileOp } from "../llb/op/file.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
@@ -59,7 +60,7 @@ function actionPart(
   index: number,
   keyedByContent: boolean,
 ): KeyPart {
-  const kept = action?.kind === "copy" && keyedByContent ? { src: baseName(action.value.src) } : {};
+  const kept = action?.kind === "copy" && keyedByContent ? { src: nameOf(action.value.src) } : {};
   const value = JSON.stringify(
     { ...action, value: { ...action?.value, ...kept }, indexes: [input, secondaryInput, output] },
     (_key, field: unknown) =>
@@ -87,8 +88,10 @@ function describe(action: FileAction["action"]): string {
   }
 }
 
-function baseName(path: string): string {
-  return path.slice(path.replace(/\/+$/, "").lastIndexOf("/") + 1);
+/** What a copy is named after. */
+function nameOf(source: string): string {
+  const path = cleanPath(source);
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 /** The paths that matter of an input that is only read; undefined for one that is built upon. */

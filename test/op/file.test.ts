@@ -4,6 +4,7 @@ import {
   chmodSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   symlinkSync,
@@ -13,8 +14,10 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { BakeError } from "../../src/diagnostic/error.ts";
-import { copy, local, mkdir, mkfile, rm, scratch, type State, symlink } from "../../src/llb/mod.ts";
-import { type EngineRig, engineRig } from "../rig/engine.ts";
+import type { Definition } from "../../src/llb/definition.ts";
+import { copy, local, marshal, mkdir, mkfile, rm, scratch, type State, symlink } from "../../src/llb/mod.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+import { type EngineRig, engineRig, platform } from "../rig/engine.ts";
 import { describeTree, isRoot, makeTree } from "../rig/tree.ts";
 
 /** A directory lent as "context". */
@@ -180,6 +183,50 @@ test(
     }
   },
 );
+
+test("a copy named after its source is keyed by that name, however the path is written", async () => {
+  await using rig = await engineRig();
+  await context(rig, { "one/file": "", "two/file": "" });
+  const copied = async (source: string): Promise<readonly string[]> => {
+    const state = scratch().file(mkdir("/to", 0o755).copy(from(), `/${source}/x`, "/to"));
+    const definition = respelled(marshal(state, { platform }), `/${source}/x`, `/${source}/.`);
+    const dest = join(rig.dir.path, source);
+    await rig.engine.solve(
+      [
+        {
+          name: "app",
+          work: { tag: "definition", definition, platform },
+          exports: [{ type: "local", attrs: {}, dest }],
+        },
+      ],
+      {
+        session: {
+          localDir: name => rig.locals.get(name),
+          secret: () => Promise.resolve(undefined),
+          credentials: () => Promise.resolve(undefined),
+        },
+        emit: () => undefined,
+        signal: new AbortController().signal,
+      },
+    );
+    return readdirSync(join(dest, "to"));
+  };
+  assert.deepEqual(await copied("one"), ["one"]);
+  assert.deepEqual(await copied("two"), ["two"]);
+});
+
+/** A definition as another program may write it: with `written` for `plain`, which is as long, in its ops. */
+function respelled({ def, ...rest }: Definition, plain: string, written: string): Definition {
+  const renamed = new Map<string, string>();
+  const respell = (bytes: Uint8Array): Uint8Array => {
+    let text = Buffer.from(bytes).toString("latin1").replace(plain, written);
+    for (const [before, after] of renamed) text = text.replaceAll(before, after);
+    const changed = Buffer.from(text, "latin1");
+    renamed.set(digestOf(bytes), digestOf(changed));
+    return changed;
+  };
+  return { ...rest, def: def.map(respell) };
+}
 
 test("a symlink in the base cannot lead a write out of the tree", async () => {
   await using rig = await engineRig();
