@@ -7,7 +7,8 @@ import { fieldOfName, readField, referenceValue, type Field, type TargetFields }
 import type { GroupDefinition } from "./definition.ts";
 import { attributeOf, type Attribute, type Block, type Expression } from "./hcl/ast.ts";
 import { convert } from "./hcl/convert.ts";
-import { convertAt, evaluate, type Evaluation, type Scope } from "./hcl/expression.ts";
+import { convertAt, type Evaluation, type Scope } from "./hcl/evaluation.ts";
+import { evaluate } from "./hcl/expression.ts";
 import { STRING, listValue, objectValue, stringValue, unwrapItems, type Value } from "./hcl/value.ts";
 import { mentionsOf } from "./hcl/walk.ts";
 import { readAt } from "./locate.ts";

@@ -15,14 +15,8 @@ import type {
   VariableLayer,
 } from "./definition.ts";
 import { convert } from "./hcl/convert.ts";
-import {
-  MAX_HINTS,
-  STEP_BUDGET,
-  convertAt,
-  evaluate,
-  type Evaluation,
-  type Scope,
-} from "./hcl/expression.ts";
+import { MAX_HINTS, STEP_BUDGET, convertAt, type Evaluation, type Scope } from "./hcl/evaluation.ts";
+import { evaluate } from "./hcl/expression.ts";
 import type { BakeFunction, FunctionHost } from "./hcl/functions/function.ts";
 import { standardLibrary } from "./hcl/functions/table.ts";
 import { BOOL, NULL, STRING, stringValue, typeName, typeOf, type Value } from "./hcl/value.ts";

@@ -1,11 +1,21 @@
-// Evaluation of HCL expressions (hashicorp/hcl hclsyntax/spec.md). Work is counted, so that no file can keep it
-// busy for ever, and every failure is a BakeError that points into the source.
+// Evaluation of HCL expressions (hashicorp/hcl hclsyntax/spec.md). Every failure is a BakeError that points into the
+// source.
 import { BakeError } from "../../diagnostic/error.ts";
 import type { Diagnostic } from "../../diagnostic/diagnostic.ts";
-import { didYouMean } from "../../diagnostic/suggest.ts";
 import type { Range } from "../../diagnostic/source.ts";
 import { convert, describe, unify } from "./convert.ts";
-import { MAX_TEXT, type BakeFunction, type FunctionHost } from "./functions/function.ts";
+import { getAttribute, getIndex, keyText, lookUp } from "./access.ts";
+import {
+  conditionHolds,
+  convertAt,
+  failAt,
+  hintFor,
+  spend,
+  weighed,
+  type Evaluation,
+  type Scope,
+} from "./evaluation.ts";
+import { MAX_TEXT } from "./functions/function.ts";
 import * as number from "./number.ts";
 import { typeFromExpression } from "./type-expression.ts";
 import {
@@ -22,34 +32,10 @@ import {
   tupleValue,
   typeOf,
   unwrapItems,
+  type Type,
   type Value,
 } from "./value.ts";
 import type { BinaryOperator, Expression, ForExpression, TemplatePart } from "./ast.ts";
-
-/** Names visible to an expression; inner scopes hide outer ones. */
-export interface Scope {
-  readonly parent: Scope | undefined;
-  readonly variables: ReadonlyMap<string, Value>;
-}
-
-export interface Evaluation {
-  readonly functions: ReadonlyMap<string, BakeFunction>;
-  readonly host: FunctionHost;
-  /** Steps left. */
-  budget: number;
-  /** Names that may still be searched for the one that was meant: in a file full of slips nobody reads all. */
-  hints: number;
-}
-
-/** A hint, while there are any left; `known` is only asked then. */
-export function hintFor(run: Evaluation, name: string, known: () => Iterable<string>): string | undefined {
-  return run.hints-- > 0 ? didYouMean(name, known()) : undefined;
-}
-
-export const MAX_HINTS = 100;
-
-/** Evaluations of one set of files may take this many steps: about a second of work. */
-export const STEP_BUDGET = 2_000_000;
 
 /** Problems of one list or object after which its further ones are not kept. */
 const MAX_FAILURES = 50;
@@ -116,36 +102,6 @@ export function evaluate(expression: Expression, scope: Scope, run: Evaluation, 
   }
 }
 
-/** How many values a value holds, each as often as it is reached: shared parts make a small tree of a huge one. */
-const weights = new WeakMap<Value, number>();
-const MAX_WEIGHT = 500_000;
-
-function weightOf(value: Value): number {
-  const parts = "items" in value ? value.items : "entries" in value ? value.entries.values() : undefined;
-  if (parts === undefined) return 1;
-  let weight = weights.get(value);
-  if (weight === undefined) {
-    weight = 1;
-    for (const part of parts) weight += weightOf(part);
-    weights.set(value, weight);
-  }
-  return weight;
-}
-
-function weighed(value: Value, range: Range): Value {
-  if (weightOf(value) > MAX_WEIGHT) throw failAt(range, `a value holds more than ${MAX_WEIGHT} others`);
-  return value;
-}
-
-function spend(run: Evaluation, steps: number, range: Range): void {
-  run.budget -= steps;
-  if (run.budget >= 0) return;
-  throw new BakeError("bake-evaluate", "the bake files need too much work to evaluate", {
-    range,
-    hint: "look for loops within loops or functions that call others many times",
-  });
-}
-
 /** The values of all items; when some fail, the problems of all of them. */
 function evaluateEach<T, R>(items: readonly T[], step: (item: T) => R, run: Evaluation): R[] {
   const results: R[] = [];
@@ -162,70 +118,6 @@ function evaluateEach<T, R>(items: readonly T[], step: (item: T) => R, run: Eval
   return results;
 }
 
-function failAt(range: Range, message: string, hint?: string): BakeError {
-  return new BakeError("bake-evaluate", message, { range, hint });
-}
-
-/** Converts, pointing at `range` on failure. */
-export function convertAt(value: Value, type: Parameters<typeof convert>[1], range: Range): Value {
-  try {
-    return convert(value, type);
-  } catch (thrown) {
-    throw thrown instanceof BakeError ? thrown.at(range) : thrown;
-  }
-}
-
-function lookUp(name: string, scope: Scope, range: Range, run: Evaluation): Value {
-  for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
-    const value = at.variables.get(name);
-    if (value !== undefined) return value;
-  }
-  const hint = hintFor(run, name, function* () {
-    for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) yield* at.variables.keys();
-  });
-  throw failAt(range, `unknown variable "${name}"`, hint);
-}
-
-export function getAttribute(object: Value, name: string, range: Range): Value {
-  if (object.kind === "null") throw failAt(range, `cannot read the attribute "${name}" of null`);
-  if (!("entries" in object)) {
-    throw failAt(range, `cannot read the attribute "${name}" of ${describe(object)}`);
-  }
-  const value = object.entries.get(name);
-  if (value === undefined) {
-    const what = object.kind === "map" ? "map has no key" : "object has no attribute";
-    throw failAt(range, `the ${what} "${name}"`, didYouMean(name, object.entries.keys()));
-  }
-  return value;
-}
-
-/** `object[key]`; keys of lists are whole numbers from 0. */
-export function getIndex(object: Value, key: Value, keyRange: Range, range: Range): Value {
-  if (object.kind === "null") throw failAt(range, "cannot index null");
-  if (key.kind === "null") throw failAt(keyRange, "an index must not be null");
-  if ("entries" in object) return getAttribute(object, keyText(key, keyRange), keyRange);
-  if (object.kind !== "list" && object.kind !== "tuple")
-    throw failAt(range, `cannot index ${describe(object)}`);
-  const position = convertAt(key, NUMBER, keyRange);
-  const at = position.kind === "number" ? number.toSafeInt(position.value) : undefined;
-  const value = at === undefined ? undefined : object.items[at];
-  if (value === undefined) {
-    throw failAt(
-      keyRange,
-      `the list has no item ${describe(key)}`,
-      `it has ${object.items.length} items, counted from 0`,
-    );
-  }
-  return value;
-}
-
-function keyText(key: Value, range: Range): string {
-  if (key.kind === "null") throw failAt(range, "a key must not be null");
-  const text = scalarText(key);
-  if (text === undefined) throw failAt(range, `a key must be a string, found ${describe(key)}`);
-  return text;
-}
-
 function splat(object: Value, each: Expression, scope: Scope, run: Evaluation): Value {
   if (object.kind === "null") return tupleValue([]);
   const items = unwrapItems(object) ?? [object];
@@ -240,7 +132,7 @@ function splat(object: Value, each: Expression, scope: Scope, run: Evaluation): 
       );
 }
 
-function operandOf(value: Value, type: Parameters<typeof convert>[1], range: Range): Value {
+function operandOf(value: Value, type: Type, range: Range): Value {
   if (value.kind === "null") throw failAt(range, "an operand must not be null");
   return convertAt(value, type, range);
 }
@@ -321,13 +213,9 @@ function conditional(
   item?: Value,
 ): Value {
   const condition = evaluate(expression.condition, scope, run, item);
-  const at = expression.condition.range;
-  if (condition.kind === "null") throw failAt(at, "a condition must be true or false, found null");
-  const decided = convertAt(condition, BOOL, at);
-  const [chosen, other] =
-    decided.kind === "bool" && decided.value
-      ? [expression.yes, expression.no]
-      : [expression.no, expression.yes];
+  const [chosen, other] = conditionHolds(condition, expression.condition.range)
+    ? [expression.yes, expression.no]
+    : [expression.no, expression.yes];
   const value = evaluate(chosen, scope, run, item);
   let otherValue: Value;
   try {
@@ -358,10 +246,7 @@ function loop(expression: ForExpression, scope: Scope, run: Evaluation, item?: V
   for (const inner of iterate(expression, evaluate(expression.collection, scope, run, item), scope)) {
     if (expression.condition !== undefined) {
       const condition = evaluate(expression.condition, inner, run, item);
-      const at = expression.condition.range;
-      if (condition.kind === "null") throw failAt(at, "a condition must be true or false, found null");
-      const wanted = convertAt(condition, BOOL, at);
-      if (wanted.kind === "bool" && !wanted.value) continue;
+      if (!conditionHolds(condition, expression.condition.range)) continue;
     }
     if (expression.key === undefined) {
       list.push(evaluate(expression.value, inner, run, item));
@@ -439,10 +324,8 @@ function renderParts(parts: readonly TemplatePart[], scope: Scope, run: Evaluati
       }
       case "if": {
         const condition = evaluate(part.condition, scope, run, item);
-        if (condition.kind === "null")
-          throw failAt(part.condition.range, "a condition must be true or false, found null");
-        const decided = convertAt(condition, BOOL, part.condition.range);
-        out += renderParts(decided.kind === "bool" && decided.value ? part.yes : part.no, scope, run, item);
+        const holds = conditionHolds(condition, part.condition.range);
+        out += renderParts(holds ? part.yes : part.no, scope, run, item);
         break;
       }
       case "for":
