@@ -11,7 +11,16 @@
 //                                                                                    └────────▶ complete ◀──┘
 //   executing ──another process has made it meanwhile──▶ known
 import type { Digest } from "../oci/digest.ts";
-import { contentKeyOf, definitionKey, saltedKey, type Identity, type KeyedInput } from "./cachekey.ts";
+import { saltedKey, type Identity, type KeyedInput } from "./cachekey.ts";
+import {
+  isNameless,
+  keyingOf,
+  prospect,
+  readableInputs,
+  truthfulKeys,
+  withContents,
+  type Keying,
+} from "./keying.ts";
 import type { CacheKey, CacheMap, CacheRecord, ContentKey } from "./op.ts";
 
 /** What never changes about a vertex during a solve. */
@@ -20,19 +29,6 @@ export interface EdgeFacts {
   readonly forced: boolean;
   /** Differs in every run; enters the identity of forced executions. */
   readonly nonce: string;
-}
-
-/** How a vertex is keyed, found out before it becomes `known`. */
-export interface Keying<R> {
-  readonly map: CacheMap<R>;
-  /** The inputs as they were when the keys were made. */
-  readonly inputs: readonly KeyedInput[];
-  readonly definition?: CacheKey;
-  /** By input; holes where the input is named by its identity. */
-  readonly contents?: readonly (ContentKey | undefined)[];
-  readonly content?: CacheKey;
-  /** The store could not answer: a record may exist that was not seen. */
-  readonly doubt: boolean;
 }
 
 export type QueryKind = "definition" | "content" | "forced";
@@ -284,13 +280,10 @@ function stay<R>(state: EdgeState<R>): Step<R> {
 }
 
 function keyed<R>(facts: EdgeFacts, map: CacheMap<R>, inputs: readonly KeyedInput[]): Step<R> {
-  const definition = definitionKey(map, inputs);
-  const keying: Keying<R> = { map, inputs, ...(definition && { definition }), doubt: false };
-  const readable = readableInputs(map, inputs);
-  const hopeless =
-    map.volatile === true ||
-    inputs.some((input, i) => input.identity === "volatile" && map.inputs[i]?.contentKey === undefined);
-  if (hopeless)
+  const keying = keyingOf(map, inputs);
+  const { definition } = keying;
+  const readable = readableInputs(keying);
+  if (isNameless(keying))
     return { state: { tag: "known", keying, identity: "volatile", results: EMPTY }, requests: NONE };
   // A forced vertex executes anyway, so its inputs' content costs nothing extra, and the content key must not go on
   // naming an older record.
@@ -321,7 +314,7 @@ function queried<R>(
     if (kind !== "content" || keying.definition === undefined) return { state: known, requests: NONE };
     return { state: known, requests: [{ type: "link", key: keying.definition, record }] };
   }
-  const readable = readableInputs(keying.map, keying.inputs);
+  const readable = readableInputs(keying);
   if (kind === "definition" && readable.length > 0) {
     return { state: { tag: "reading", keying }, requests: [{ type: "read", inputs: readable }] };
   }
@@ -331,35 +324,13 @@ function queried<R>(
   };
 }
 
-/**
- * The identity of a vertex that has no record: the key it will be saved under. Forced executions, and those whose
- * record may exist unseen, get one that nothing older can have been keyed by.
- */
-function prospect<R>(facts: EdgeFacts, keying: Keying<R>): Identity {
-  const key = keying.definition ?? keying.content;
-  if (key === undefined) return "volatile";
-  return facts.forced || keying.doubt ? saltedKey(key, facts.nonce).digest : key.digest;
-}
-
 function read<R>(
   facts: EdgeFacts,
-  { map, inputs: before, definition: asked, doubt }: Keying<R>,
-  {
-    contents,
-    inputs,
-  }: { readonly contents: readonly (ContentKey | undefined)[]; readonly inputs: readonly KeyedInput[] },
+  before: Keying<R>,
+  { contents, inputs }: EdgeEvent<R> & { readonly type: "read" },
 ): Step<R> {
-  // Reading executed some inputs, which may have changed what stands for them (see truthfulKeys).
-  const definition = sameIdentities(before, inputs) ? asked : definitionKey(map, inputs);
-  const content = contentKeyOf(map, inputs, contents);
-  const keying: Keying<R> = {
-    map,
-    inputs,
-    contents,
-    doubt,
-    ...(definition && { definition }),
-    ...(content && { content }),
-  };
+  const keying = withContents(before, inputs, contents);
+  const { definition, content } = keying;
   const key = facts.forced ? (definition ?? content) : content;
   if (key === undefined)
     return { state: { tag: "known", keying, identity: "volatile", results: EMPTY }, requests: NONE };
@@ -448,22 +419,6 @@ function found<R>(
   };
 }
 
-/** The keys by which another's execution may stand for one, and the one that both claim: the coarsest. */
-export function keysToShare<R>(
-  { forced }: Pick<EdgeFacts, "forced">,
-  { identity, keying }: Run<R>,
-  inputs: readonly KeyedInput[],
-): { readonly keys: readonly CacheKey[]; readonly claim: CacheKey } | undefined {
-  if (forced || identity === "volatile") return undefined;
-  const keys = truthfulKeys(keying, inputs);
-  const { map, contents } = keying;
-  const coarsest = sameIdentities(keying.inputs, inputs)
-    ? (keying.content ?? keying.definition)
-    : ((contents && contentKeyOf(map, inputs, contents)) ?? definitionKey(map, inputs));
-  const claim = coarsest ?? keys[0];
-  return keys.length === 0 || claim === undefined ? undefined : { keys, claim };
-}
-
 function save<R>(facts: EdgeFacts, run: Run<R>, outputs: Results<R>, inputs: readonly KeyedInput[]): Step<R> {
   const keys = run.identity === "volatile" ? [] : truthfulKeys(run.keying, inputs);
   const first = keys[0];
@@ -480,31 +435,6 @@ function save<R>(facts: EdgeFacts, run: Run<R>, outputs: Results<R>, inputs: rea
   const fresh = saltedKey(first, facts.nonce);
   const state: EdgeState<R> = { tag: "saving", run: { ...run, identity: fresh.digest }, outputs };
   return { state, requests: [{ type: "save", keys: [fresh], names: keys }] };
-}
-
-function sameIdentities(before: readonly KeyedInput[], now: readonly KeyedInput[]): boolean {
-  return before.every((input, i) => input.identity === now[i]?.identity);
-}
-
-/**
- * The keys an execution may be saved under, given its inputs as they are known afterwards. An input that took the
- * identity of an older record has both; one whose identity was withdrawn (its own source changed under it) names
- * nothing any more.
- */
-function truthfulKeys<R>(keying: Keying<R>, now: readonly KeyedInput[]): readonly CacheKey[] {
-  const { map, inputs, contents } = keying;
-  const candidates = [keying.definition, keying.content];
-  if (!sameIdentities(inputs, now)) {
-    const withdrawn = (i: number): boolean =>
-      now[i]?.identity === "volatile" && inputs[i]?.identity !== "volatile";
-    if (inputs.some((_, i) => withdrawn(i))) candidates[0] = undefined;
-    if (inputs.some((_, i) => withdrawn(i) && contents?.[i] === undefined)) candidates[1] = undefined;
-    candidates.push(definitionKey(map, now));
-    if (contents !== undefined) candidates.push(contentKeyOf(map, now, contents));
-  }
-  const keys = new Map<Digest, CacheKey>();
-  for (const key of candidates) if (key !== undefined && !keys.has(key.digest)) keys.set(key.digest, key);
-  return [...keys.values()];
 }
 
 function saved<R>(
@@ -537,10 +467,4 @@ function abandon<R>(state: EdgeState<R>): Step<R> {
     default:
       return stay(state);
   }
-}
-
-function readableInputs<R>(map: CacheMap<R>, inputs: readonly KeyedInput[]): readonly number[] {
-  const readable: number[] = [];
-  for (const i of inputs.keys()) if (map.inputs[i]?.contentKey !== undefined) readable.push(i);
-  return readable;
 }

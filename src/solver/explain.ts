@@ -1,7 +1,8 @@
 // Why a step had to run, in one line for people: compares the parts of its keys with those stored when it was last
 // saved. The parts are the ones the keys are made of, so explanation and key cannot disagree.
 import { contentLabel, FORCED_LABEL, inputLabel, storedPart } from "./cachekey.ts";
-import type { Keying, Run } from "./edge.ts";
+import type { Run } from "./edge.ts";
+import type { Keying } from "./keying.ts";
 import type { KeyPart, StoredPart } from "./op.ts";
 
 export interface ExplainRequest<R> {

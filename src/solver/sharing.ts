@@ -6,9 +6,9 @@
 // and what its op takes for itself. Slots are held by ops that run, never by a vertex that waits for a claim. Ops that
 // have more solved while they execute would wait for other vertices, and so for claims: these take no slot ("free"), and
 // no claim either.
-import { keysToShare } from "./edge.ts";
 import { keyedInputs, type Node } from "./graph.ts";
 import type { Hints } from "./hints.ts";
+import { keysToShare } from "./keying.ts";
 import type { CacheKey, CacheRecord, ClaimWait } from "./op.ts";
 
 /** What somebody else has made of a vertex that was about to execute. */

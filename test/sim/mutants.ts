@@ -26,8 +26,8 @@ const MUTANTS: readonly Mutant[] = [
     'for (const [i, input] of inputs.entries()) {\n    if (input.identity === "volatile") { parts.push({ label: "v", value: "" }); continue; }',
   ],
   ["forced key without salt", "cachekey.ts", "value: nonce }", 'value: "" }'],
-  ["forced keeps its plain identity", "edge.ts", "facts.forced || keying.doubt", "keying.doubt"],
-  ["doubt without salt", "edge.ts", "facts.forced || keying.doubt", "facts.forced"],
+  ["forced keeps its plain identity", "keying.ts", "facts.forced || keying.doubt", "keying.doubt"],
+  ["doubt without salt", "keying.ts", "facts.forced || keying.doubt", "facts.forced"],
   [
     "an unreadable store is a plain miss",
     "hints.ts",
@@ -57,19 +57,19 @@ const MUTANTS: readonly Mutant[] = [
   ],
   [
     "withdrawn definition stays",
-    "edge.ts",
+    "keying.ts",
     "if (inputs.some((_, i) => withdrawn(i))) candidates[0] = undefined;",
     "",
   ],
   [
     "withdrawn content stays",
-    "edge.ts",
+    "keying.ts",
     "if (inputs.some((_, i) => withdrawn(i) && contents?.[i] === undefined)) candidates[1] = undefined;",
     "",
   ],
   [
     "definition not made anew after reading",
-    "edge.ts",
+    "keying.ts",
     "sameIdentities(before, inputs) ? asked",
     "before ? asked",
   ],
