@@ -8,10 +8,11 @@ import type { Executor, ProcessSpec } from "../executor/executor.ts";
 import type { PathSelector } from "../layer/contenthash.ts";
 import type { ExecMeta, ExecOp, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
+import { digestOf } from "../oci/digest.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import type { KeptStep } from "../session/session.ts";
 import type { Ref } from "../snapshot/ref.ts";
-import type { CacheMap, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
+import type { CacheMap, ContentKey, InputKeying, KeyPart, OpContext } from "../solver/op.ts";
 import type { BoundVertex, OpBinding, OpDeps } from "./binding.ts";
 import type { Worker } from "../worker/worker.ts";
 import { mountsOfPlatform } from "./cachename.ts";
@@ -21,28 +22,36 @@ import { createKeptStep } from "./keptstep.ts";
 import { openStepOutput } from "./stepoutput.ts";
 import { contentKeying, wholeTree } from "./tree.ts";
 
+/**
+ * Of commands, by input: what the directories read in place held when they had been copied for the command. However long
+ * that takes, and whatever is edited meanwhile and taken back: this is what the result was made of.
+ */
+const givens = new WeakMap<BoundVertex<"exec">, Map<number, ContentKey>>();
+
 export const execBinding: OpBinding<"exec"> = {
-  cacheMap: (vertex, { worker }): Promise<CacheMap<Ref>> => {
-    const { op, inPlaceInputs } = vertex;
-    return Promise.resolve({
+  cacheMap: (vertex, { worker }): Promise<CacheMap<Ref>> =>
+    Promise.resolve({
       parts: keyParts(vertex),
-      inputs: op.inputs.map((_, input): InputKeying<Ref> => {
-        const mounts = op.spec.mounts.filter(mount => mount.input === input && holdsTree(mount));
-        const selectors = mounts.map((mount): PathSelector => {
-          return { path: path.posix.join("/", mount.selector), wildcard: false, followSymlink: true };
-        });
-        if (mounts.every(contentDecides)) return contentKeying(worker, selectors);
-        if (inPlaceInputs[input] === true) return contentKeying(worker, wholeTree);
-        return { selector: JSON.stringify(selectors.map(selector => selector.path)) };
+      inputs: vertex.op.inputs.map((_, input): InputKeying<Ref> => {
+        const { contentKey, ...keying } = inputKeying(vertex, input, worker);
+        if (contentKey === undefined) return keying;
+        return {
+          ...keying,
+          contentKey: async (ref, context) => {
+            const given = givens.get(vertex)?.get(input);
+            givens.get(vertex)?.delete(input);
+            return given ?? (await contentKey(ref, context));
+          },
+        };
       }),
-    });
-  },
+    }),
 
   async exec(vertex, inputs, deps, context) {
     const { digest, op } = vertex;
     const { worker, session } = deps;
     await using held = createHeld();
     const { executor, command, mounts } = await prepare(vertex, inputs, held, deps, context);
+    givens.set(vertex, await givenNow(vertex, inputs, deps, context));
     const text = shownCommand(command.args);
     const output = openStepOutput({ digest, command: text, secrets: mounts.secrets }, worker, context);
     let log: string | undefined;
@@ -78,6 +87,39 @@ export const execBinding: OpBinding<"exec"> = {
       : ranOutOfMemory(command.args, outOfMemory.limitBytes, log);
   },
 };
+
+function inputKeying(
+  { op, inPlaceInputs }: BoundVertex<"exec">,
+  input: number,
+  worker: Worker,
+): InputKeying<Ref> {
+  const mounts = op.spec.mounts.filter(mount => mount.input === input && holdsTree(mount));
+  const selectors = mounts.map((mount): PathSelector => {
+    return { path: path.posix.join("/", mount.selector), wildcard: false, followSymlink: true };
+  });
+  if (mounts.every(contentDecides)) return contentKeying(worker, selectors);
+  if (inPlaceInputs[input] === true) return contentKeying(worker, wholeTree);
+  return { selector: JSON.stringify(selectors.map(selector => selector.path)) };
+}
+
+/** What directories read in place hold, by input. */
+async function givenNow(
+  vertex: BoundVertex<"exec">,
+  inputs: readonly Ref[],
+  { worker }: OpDeps,
+  context: OpContext,
+): Promise<Map<number, ContentKey>> {
+  const keys = new Map<number, ContentKey>();
+  for (const [input, ref] of inputs.entries()) {
+    if (vertex.inPlaceInputs[input] !== true) continue;
+    const key = inputKeying(vertex, input, worker).contentKey?.(ref, context);
+    // What vanished meanwhile is not what the key says.
+    const read = await key?.catch((): ContentKey => ({ digest: digestOf("unreadable") }));
+    if (read !== undefined) keys.set(input, read);
+  }
+  context.signal.throwIfAborted();
+  return keys;
+}
 
 /** The container of a step as it is before its command has run. */
 export async function openExec(
