@@ -8,7 +8,7 @@ import { resolveInRoot } from "../layer/rootpath.ts";
 import type { Session } from "../session/session.ts";
 import type { Emit } from "../progress/event.ts";
 import type { RegistryClient } from "../registry/client.ts";
-import { listenForRetries } from "../registry/patience.ts";
+import { heardBy } from "../registry/patience.ts";
 import { registryOrigin } from "../source/imageorigin.ts";
 import { lentLayout } from "../source/ocilayout.ts";
 import type { ImageResolver } from "../source/imageresolver.ts";
@@ -41,9 +41,9 @@ export function createFrontendHost({
           : lentLayout(session, layout.name, layout.sessionId);
       const tell = (message: string): void =>
         emit({ type: "warning", diagnostic: { severity: "warning", code: "registry-failed", message } });
-      const { digest, config } = await listenForRetries(tell, () =>
-        images.resolve(parseReference(reference), platform, { origin, signal }),
-      );
+      const { digest, config } = await images.resolve(parseReference(reference), platform, {
+        ...{ origin, signal: heardBy(tell, signal) },
+      });
       return { digest, config };
     },
     readLocal: async ({ name, sessionId }, path, { signal }) => {

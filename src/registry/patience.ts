@@ -1,30 +1,44 @@
 // What is said of attempts that are repeated. Whoever waits listens; what lies between them and a request need not know:
-// the listener travels with the asynchronous context.
-import { AsyncLocalStorage } from "node:async_hooks";
+// the listener goes with the signal, which everything that takes its time is given.
 
 /** Gets a line for people, without an end of line. */
 export type PatienceListener = (line: string) => void;
 
-const listeners = new AsyncLocalStorage<PatienceListener>();
-/** Calls under way. Without any the contexts are let go: following them makes every promise of the program dearer. */
-let listening = 0;
+const listeners = new WeakMap<AbortSignal, PatienceListener>();
 const attemptsMade = new WeakMap<object, number>();
 
-/** Runs `work`; what is repeated within it is told to `listener`. */
-export async function listenForRetries<T>(listener: PatienceListener, work: () => Promise<T>): Promise<T> {
-  listening += 1;
-  try {
-    return await listeners.run(listener, work);
-  } finally {
-    listening -= 1;
-    if (listening === 0) listeners.disable();
-  }
+/** A signal that aborts as `signal` does: what is repeated in work that is given it is told to `listener`. */
+export function heardBy(listener: PatienceListener, signal: AbortSignal): AbortSignal {
+  const heard = AbortSignal.any([signal]);
+  listeners.set(heard, listener);
+  return heard;
 }
 
-/** Tells that an attempt failed and another one follows. `attempt` is the number of the one that follows. */
-export function tellRetry(problem: string, pauseMs: number, attempt: number, attempts: number): void {
+/** A signal that aborts as either does, and is heard by who hears the first. */
+export function heardAlike(signal: AbortSignal, other: AbortSignal): AbortSignal {
+  const either = AbortSignal.any([signal, other]);
+  const listener = listeners.get(signal);
+  if (listener !== undefined) listeners.set(either, listener);
+  return either;
+}
+
+/** An attempt that follows one which failed. */
+export interface Retry {
+  readonly problem: string;
+  readonly pauseMs: number;
+  /** Its number, from 2 on, and how many there may be. */
+  readonly attempt: number;
+  readonly attempts: number;
+}
+
+/** Tells who hears `signal` that another attempt follows. */
+export function tellRetry(
+  signal: AbortSignal | undefined,
+  { problem, pauseMs, attempt, attempts }: Retry,
+): void {
   const seconds = (pauseMs / 1000).toFixed(1);
-  listeners.getStore()?.(`${problem}; trying again in ${seconds} s (attempt ${attempt} of ${attempts})`);
+  const listener = signal && listeners.get(signal);
+  listener?.(`${problem}; trying again in ${seconds} s (attempt ${attempt} of ${attempts})`);
 }
 
 /** Remembers how many attempts an answer or a failure took. */

@@ -125,12 +125,10 @@ export function createTransport(options: TransportOptions = {}): Transport {
           if (last || !PATIENCE.has(response.status)) return noteAttempts(response, attempt);
           response.discard();
           const wait = retryAfterMs(response) ?? pauseMs(attempt);
-          tellRetry(
-            `${peer.noun} at ${hostOf(request.url)} answered ${response.status}`,
-            wait,
-            attempt + 1,
-            attempts,
-          );
+          tellRetry(request.signal, {
+            problem: `${peer.noun} at ${hostOf(request.url)} answered ${response.status}`,
+            ...{ pauseMs: wait, attempt: attempt + 1, attempts },
+          });
           await sleep(wait, undefined, { signal: request.signal });
         } catch (thrown) {
           if (isAbort(thrown) && request.signal?.aborted === true) throw thrown;
@@ -138,12 +136,10 @@ export function createTransport(options: TransportOptions = {}): Transport {
           if (last || timeouts >= MAX_TIMEOUTS || !isPassing(thrown))
             throw connectionFailure(request.url, withAttempts(thrown, attempt), peer);
           const wait = pauseMs(attempt);
-          tellRetry(
-            `cannot reach ${peer.noun} at ${hostOf(request.url)}: ${reasonOf(thrown)}`,
-            wait,
-            attempt + 1,
-            attempts,
-          );
+          tellRetry(request.signal, {
+            problem: `cannot reach ${peer.noun} at ${hostOf(request.url)}: ${reasonOf(thrown)}`,
+            ...{ pauseMs: wait, attempt: attempt + 1, attempts },
+          });
           await sleep(wait, undefined, { signal: request.signal });
         }
       }
@@ -180,7 +176,8 @@ export function createTransport(options: TransportOptions = {}): Transport {
       const wait = pauseMs(attempt);
       const where = url === undefined ? "" : ` at ${hostOf(url)}`;
       const reason = failure === undefined ? "the connection was closed" : reasonOf(failure);
-      tellRetry(`the transfer with ${peer.noun}${where} broke off: ${reason}`, wait, attempt + 1, attempts);
+      const problem = `the transfer with ${peer.noun}${where} broke off: ${reason}`;
+      tellRetry(signal, { problem, pauseMs: wait, attempt: attempt + 1, attempts });
       await sleep(wait, undefined, { signal });
       return true;
     },

@@ -81,7 +81,8 @@ export async function runGit(args: readonly string[], options: GitOptions): Prom
     const whole = BACKOFF_MS * 2 ** (attempt - 1);
     // Half of it is random, so that many builds refused at once do not come back at once.
     const wait = whole / 2 + (Math.random() * whole) / 2;
-    tellRetry(`git failed: ${reasonIn(stderr)}`, wait, attempt + 1, ATTEMPTS);
+    const problem = `git failed: ${reasonIn(stderr)}`;
+    tellRetry(options.signal, { problem, pauseMs: wait, attempt: attempt + 1, attempts: ATTEMPTS });
     await sleep(wait, undefined, { signal: options.signal });
   }
 }

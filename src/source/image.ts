@@ -11,6 +11,7 @@ import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../registry/client.ts";
+import { heardAlike } from "../registry/patience.ts";
 import type { Session } from "../session/session.ts";
 import type { LayerBlobs } from "../snapshot/layerblobs.ts";
 import type { Ref } from "../snapshot/ref.ts";
@@ -144,7 +145,7 @@ async function pull(
   }
   const missing = steps.slice(parent === undefined ? 0 : present + 1);
   const stop = new AbortController();
-  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const signal = heardAlike(context.signal, stop.signal);
   // All downloads at once, the extraction in order as they arrive.
   const downloads = missing.map(step => download(step, reference, origin, deps, { ...context, signal }));
   downloads.forEach(promise => void promise.catch(() => undefined));

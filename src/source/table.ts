@@ -1,7 +1,7 @@
 // The kinds of sources by scheme: one row each, loaded when first used.
 import type { StateRoot } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
-import { listenForRetries, type PatienceListener } from "../registry/patience.ts";
+import { heardBy, type PatienceListener } from "../registry/patience.ts";
 import type { Session } from "../session/session.ts";
 import type { GitSourceDeps } from "./git.ts";
 import type { HttpSourceDeps } from "./http.ts";
@@ -66,16 +66,17 @@ export async function pinSource(
   const key = JSON.stringify([identifier, Object.entries(attrs).sort(), platform]);
   const known = ofSession.get(key);
   if (known !== undefined) return known;
-  const listen = <T>({ emit, step }: SourceContext, work: () => Promise<T>): Promise<T> => {
+  const heard = (asking: SourceContext): SourceContext => {
     // Nothing is asked twice of this machine.
-    if (binding.pool !== "network") return work();
+    if (binding.pool !== "network") return asking;
+    const { emit, step, signal } = asking;
     const tell: PatienceListener = line =>
       emit({ type: "log", id: step, at: deps.now(), stream: 2, data: Buffer.from(`${line}\n`) });
-    return listenForRetries(tell, work);
+    return { ...asking, signal: heardBy(tell, signal) };
   };
-  const pinned = listen(context, () => binding.pin({ locator, attrs, platform }, context)).then(
-    (pin): PinnedSource => ({ ...pin, fetch: wanting => listen(wanting, () => pin.fetch(wanting)) }),
-  );
+  const pinned = binding
+    .pin({ locator, attrs, platform }, heard(context))
+    .then((pin): PinnedSource => ({ ...pin, fetch: wanting => pin.fetch(heard(wanting)) }));
   ofSession.set(key, pinned);
   // A failure is not an answer: the next one asks again.
   pinned.catch(() => ofSession.delete(key));
