@@ -7,11 +7,12 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { ContainerMount, RootSpec } from "../executor/executor.ts";
 import { copyInto } from "../layer/copytree.ts";
 import { setOwner } from "../layer/owner.ts";
-import { resolveInRoot } from "../layer/rootpath.ts";
+import { cleanPath, resolveInRoot } from "../layer/rootpath.ts";
+import { createTreeView, resolveInView } from "../layer/view.ts";
 import type { VertexDigest } from "../llb/definition.ts";
 import type { ExecOp, Mount } from "../llb/op/exec.ts";
 import { SKIP_OUTPUT } from "../llb/op/op.ts";
-import type { Ref } from "../snapshot/ref.ts";
+import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { ActiveSnapshot, MountPoints } from "../snapshot/snapshotter.ts";
 import type { OpContext } from "../solver/op.ts";
 import type { OpDeps } from "./binding.ts";
@@ -19,7 +20,7 @@ import { lockCaches } from "./cachelocks.ts";
 import { cacheName, writeCacheNote } from "./cachename.ts";
 import type { Held } from "./held.ts";
 import { explainMissing } from "./missing.ts";
-import { openTree, snapshotOf, wholeCopy } from "./tree.ts";
+import { copyOfLocal, openTree, snapshotOf, wholeCopy } from "./tree.ts";
 
 export interface OpenMounts {
   readonly root: RootSpec;
@@ -135,6 +136,11 @@ async function openBind(
   { signal }: OpContext,
 ): Promise<{ readonly path: string }> {
   const ref: Ref = input < 0 ? { tag: "scratch" } : (inputs[input] ?? { tag: "scratch" });
+  const missing = `cannot mount "${selector}" at "${dest}": it is not there`;
+  if (ref.tag === "local" && output === SKIP_OUTPUT && dest !== "/") {
+    const active = held.add(await worker.snapshots.prepare(undefined));
+    return { path: await copyShown(ref.tree, { selector, missing }, active.root, signal) };
+  }
   const parent = await snapshotOf(ref, worker, signal);
   let treeRoot: string;
   // The runtime makes mount points in the root, also in one that the command cannot write to.
@@ -148,20 +154,43 @@ async function openBind(
   }
   if (selector === "" || selector === "/") return { path: treeRoot };
   const selected = resolveInRoot(treeRoot, selector, { followLast: true });
-  await expectExists(selected, `cannot mount "${selector}" at "${dest}": it is not there`).catch(
-    (error: unknown) => {
-      const searched =
-        ref.tag === "local" ? { root: ref.tree.root, local: ref.tree } : { root: treeRoot, local: undefined };
-      throw explainMissing(error, [selector], searched);
-    },
-  );
+  await stat(selected).catch((cause: unknown) => {
+    const searched =
+      ref.tag === "local" ? { root: ref.tree.root, local: ref.tree } : { root: treeRoot, local: undefined };
+    throw explainMissing(new BakeError("file-missing", missing, { cause }), [selector], searched);
+  });
   return { path: selected };
 }
 
-async function expectExists(file: string, message: string): Promise<void> {
-  await stat(file).catch((cause: unknown) => {
-    throw new BakeError("file-missing", message, { cause });
+/**
+ * What a mount shows of a directory read in place, copied below the empty directory `root`: that alone, for the
+ * directory may be large.
+ */
+async function copyShown(
+  tree: LocalTree,
+  { selector, missing }: { readonly selector: string; readonly missing: string },
+  root: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const src = cleanPath(selector);
+  if (src !== "" && resolveInView(createTreeView(tree.root, tree), src, true) === undefined)
+    throw explainMissing(new BakeError("file-missing", missing), [selector], {
+      root: tree.root,
+      local: tree,
+    });
+  // A piece has the mode that it has there; the whole is as open as any root of a file system.
+  const place = src === "" ? root : path.join(root, "shown");
+  await copyInto({
+    ...wholeCopy,
+    ...copyOfLocal(tree),
+    src,
+    destRoot: root,
+    dest: path.relative(root, place),
+    dirCopyContents: src === "",
+    followSymlink: true,
+    signal,
   });
+  return place;
 }
 
 /** A directory that outlives builds, found again by its id. `locked` ones are held by one step at a time, in all processes. */
@@ -190,7 +219,7 @@ async function openCache(
     if (tree) {
       await copyInto({
         ...wholeCopy,
-        srcRoot: tree.root,
+        ...(tree.local === undefined ? { srcRoot: tree.root } : copyOfLocal(tree.local)),
         src: selector === "" ? "/" : selector,
         destRoot: staged,
         dest: "/",
@@ -201,7 +230,7 @@ async function openCache(
       const { mode, uid, gid } = await stat(
         resolveInRoot(tree.root, selector === "" ? "/" : selector, { followLast: true }),
       );
-      setOwner(staged, uid, gid);
+      if (tree.local === undefined) setOwner(staged, uid, gid);
       await chmod(staged, mode & 0o7777);
     }
     await writeCacheNote(worker.cacheMounts, mount);

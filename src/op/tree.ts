@@ -6,7 +6,7 @@ import {
   type ListedMatch,
   type PathSelector,
 } from "../layer/contenthash.ts";
-import { copyInto } from "../layer/copytree.ts";
+import { copyInto, type CopyOptions } from "../layer/copytree.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { LocalTree, Ref } from "../snapshot/ref.ts";
 import type { SnapshotId } from "../snapshot/snapshotter.ts";
@@ -44,6 +44,11 @@ export const wholeCopy = {
   allowEmptyWildcard: false,
 } as const;
 
+/** Options of a copy out of a directory read in place: what its filters let through, as root's. */
+export function copyOfLocal(tree: LocalTree): Pick<CopyOptions, "srcRoot" | "filter" | "resetOwner"> {
+  return { srcRoot: tree.root, filter: tree, resetOwner: true };
+}
+
 /** The snapshot that holds a ref's tree, copying a directory read in place; undefined for an empty tree. */
 export async function snapshotOf(
   ref: Ref,
@@ -58,13 +63,11 @@ export async function snapshotOf(
     case "local": {
       await using active = await snapshots.prepare(undefined);
       await copyInto({
-        srcRoot: ref.tree.root,
+        ...wholeCopy,
+        ...copyOfLocal(ref.tree),
         src: "/",
         destRoot: active.root,
         dest: "/",
-        ...wholeCopy,
-        filter: ref.tree,
-        resetOwner: true,
         signal,
       });
       return await active.commit();

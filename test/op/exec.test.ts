@@ -1,6 +1,14 @@
 // Goal: exec ops run real commands on real mounts, keep what they may keep, and are cached by what they can see.
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -102,6 +110,80 @@ describe("exec", { skip: skipWithoutContainers }, () => {
     assert.deepEqual(rig.executed(), []);
     writeFileSync(join(root, "a.txt"), "2");
     assert.equal(readFileSync(join(await rig.files(state), "list"), "utf8"), "a.txt\n2");
+  });
+
+  test("a bind mount of a piece of a user's directory takes that piece alone, and nothing of it is kept", async () => {
+    await using rig = await engineRig();
+    const root = join(rig.dir.path, "src");
+    await makeTree(root, {
+      "d/file": { kind: "file", data: "1", mode: 0o640 },
+      "d/sub/x": "2",
+      "d/hidden.log": "",
+      other: "3",
+      link: { kind: "symlink", target: "d/sub" },
+      d: { kind: "dir", mode: 0o750 },
+    });
+    rig.locals.set("src", root);
+    const source = local("src", { uniqueId: "src", excludePatterns: ["**/*.log"] });
+    const shown = (target: string, selector: string, readonly: boolean) =>
+      ({ kind: "bind", target, from: source, source: selector, readonly, noOutput: true }) as const;
+    const state = busyboxBase()
+      .run({
+        shell: "cd / && find /d /f /l /w -exec stat -c '%n %a %u' {} + | sort > /list; touch /w/new",
+        mounts: [
+          shown("/d", "d", true),
+          shown("/f", "d/file", true),
+          shown("/l", "link", true),
+          shown("/w", "d/sub", false),
+        ],
+      })
+      .root();
+    assert.deepEqual(
+      readFileSync(join(await rig.files(state), "list"), "utf8")
+        .trim()
+        .split("\n"),
+      [
+        "/d 750 0",
+        "/d/file 640 0",
+        "/d/sub 755 0",
+        "/d/sub/x 644 0",
+        "/f 640 0",
+        "/l 755 0",
+        "/l/x 644 0",
+        "/w 755 0",
+        "/w/x 644 0",
+      ],
+    );
+    const kept = readdirSync(join(rig.dir.path, "state"), { recursive: true, encoding: "utf8" });
+    assert.deepEqual(
+      kept.filter(path => /\/(?:other|x|file)$/.test(path)),
+      [],
+    );
+  });
+
+  test("a cache mount begins with what the ignore file leaves of a user's directory, and is root's", async () => {
+    await using rig = await engineRig();
+    const root = join(rig.dir.path, "src");
+    await makeTree(root, { "a.txt": { kind: "file", data: "1", uid: 7, gid: 8 }, "hidden.log": "secret" });
+    chownSync(root, 7, 8);
+    rig.locals.set("src", root);
+    const state = busyboxBase()
+      .run({
+        shell: "find /cache -exec stat -c '%n %u:%g' {} + | sort > /list",
+        mounts: [
+          {
+            kind: "cache",
+            target: "/cache",
+            id: "begun",
+            from: local("src", { uniqueId: "src", excludePatterns: ["*.log"] }),
+          },
+        ],
+      })
+      .root();
+    assert.equal(
+      readFileSync(join(await rig.files(state), "list"), "utf8"),
+      "/cache 0:0\n/cache/a.txt 0:0\n",
+    );
   });
 
   test("a cache mount outlives builds and is not part of the result", async () => {
