@@ -27,7 +27,7 @@ import { createSlicer } from "./slice.ts";
 import type { DataPiece } from "./tarsparse.ts";
 import { readTar, type TarEntry, type TarHeader } from "./tar.ts";
 import { parseWhiteout } from "./whiteout.ts";
-import { givesOwners, setOwner } from "./owner.ts";
+import { givesOwners, type Owner, setOwner } from "./owner.ts";
 import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
 
 export interface ApplyOptions {
@@ -37,7 +37,7 @@ export interface ApplyOptions {
   /** False extracts whiteout files as plain files: for archives that are not layers. Default true. */
   readonly whiteouts?: boolean;
   /** Every entry gets this owner; default is the owner in the archive. */
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner?: Owner | undefined;
   /** Every entry gets this time, seconds since the epoch; default is the time in the archive. */
   readonly mtime?: number | undefined;
 }
@@ -288,7 +288,7 @@ class Target implements Disposable {
     lutimesSync(target, mtime, mtime);
   }
 
-  #ownerOf(header: TarHeader): { readonly uid: number; readonly gid: number } {
+  #ownerOf(header: TarHeader): Owner {
     if (!this.#setsOwner) return this.#me;
     return this.#options.owner ?? header;
   }

@@ -1,27 +1,17 @@
 // Copies files from one tree into another with the rules of LLB's copy action (BuildKit's solver/llbsolver/file and
 // fsutil's copy): neither side's symlinks lead out of its root, directories merge, files replace.
-import {
-  chmodSync,
-  lchownSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  rmSync,
-  type Stats,
-  symlinkSync,
-  unlinkSync,
-} from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync, unlinkSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { applyLayer } from "./apply.ts";
+import { CopiedMetadata, type MetadataOptions, type ParentDirectory } from "./copymetadata.ts";
 import { Destination } from "./destination.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import type { ListedMatch } from "./contenthash.ts";
 import { BLOCK_BYTES, type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
-import type { Owner } from "./fileops.ts";
+import { lstatIfThere } from "./lstat.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
 import { planRevision, type Revision } from "./revision.ts";
 import { relativeToRoot, under } from "./rootpath.ts";
-import { type ModeChange, parseModeChange } from "./modestring.ts";
 import { createSlicer, type Slicer } from "./slice.ts";
 import { expectVisible, matchSources, type SourceMatch } from "./sources.ts";
 import { loadCopySparse } from "./sparse.ts";
@@ -31,10 +21,9 @@ import { openArchive } from "./unpack.ts";
 import { compileRules, createTreeView, type RuleSet, type TreeFilter, type TreeView } from "./view.ts";
 import { walkTree, type WalkEntry } from "./walk.ts";
 import { WalkList } from "./walklist.ts";
-import { notesOwners, setOwner } from "./owner.ts";
-import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
+import { loadXattrs, type Xattrs } from "./xattr.ts";
 
-export interface CopyOptions {
+export interface CopyOptions extends MetadataOptions {
   /** Absolute, without symlinks; so is `destRoot`. */
   readonly srcRoot: string;
   /** From the source's root, a pattern when `allowWildcard`. */
@@ -46,12 +35,6 @@ export interface CopyOptions {
   readonly walk?: Iterator<WalkEntry, void, void> | undefined;
   /** From the destination's root; a slash at the end means "into this directory". */
   readonly dest: string;
-  /** Of everything copied and made; default is the owner of the source. */
-  readonly owner?: Owner | undefined;
-  /** Permission bits of everything copied and made; default is the mode of the source. */
-  readonly mode?: number | undefined;
-  /** The same as a symbolic change (`u+x`) of the source's mode; goes before `mode`. */
-  readonly modeStr?: string | undefined;
   /** Whether a symlink named as the source is followed (inside its root). */
   readonly followSymlink: boolean;
   /** Whether a directory's content is copied, not the directory itself. */
@@ -65,16 +48,12 @@ export interface CopyOptions {
   readonly excludePatterns?: readonly string[] | undefined;
   /** Literal paths from the source's root that must exist although only patterns select them (COPY --parents). */
   readonly requiredPaths?: readonly string[] | undefined;
-  /** Time of everything copied and made, nanoseconds since the epoch; default is the time of the source. */
-  readonly timestampNs?: bigint | undefined;
   /** Whether source files that are archives are extracted into the destination instead (ADD). */
   readonly attemptUnpack?: boolean;
   /** Whether what is in the way is removed although it is of another kind. */
   readonly alwaysReplace?: boolean;
   /** What of the source tree is visible at all. */
   readonly filter?: TreeFilter | undefined;
-  /** Sources count as owned by 0:0: for users' directories. */
-  readonly resetOwner?: boolean;
   readonly sharing?: CopySharing | undefined;
   /** What was seen at the source a moment ago, with the same filters: it is not walked again. Not with `attemptUnpack`. */
   readonly listed?: readonly ListedMatch[] | undefined;
@@ -138,14 +117,12 @@ function expectParent(destination: Destination, dest: string): void {
 }
 
 /** A directory that was filled: its own metadata is set when nothing is made in it any more. */
-interface OpenDirectory {
+interface OpenDirectory extends ParentDirectory {
   readonly entry: WalkEntry;
   readonly target: string;
   readonly describe: "all" | "times" | "mode";
   /** Made by this copy: nothing is in it but what this copy put there. */
   readonly isNew: boolean;
-  /** Who owns new files in it; undefined before the first was made. */
-  givesOwner: Owner | undefined;
 }
 
 interface CopierParts {
@@ -168,13 +145,11 @@ class Copier {
   readonly #files: FileCopier;
   readonly #slicer: Slicer;
   readonly #rules: RuleSet;
-  readonly #xattrs: Xattrs;
+  readonly #metadata: CopiedMetadata;
   readonly #makeNode: MakeNode;
   readonly #setTimes: SetTimes;
-  readonly #mode: ModeChange | undefined;
   /** When entries were looked at, in milliseconds since the epoch; undefined for just now. */
   #seenMs: number | undefined;
-  readonly #isPrivileged = process.geteuid?.() === 0;
   /** Where a file with several names was copied to first, and from where; by device and inode. */
   readonly #links = new Map<string, { readonly target: string; readonly source: string }>();
 
@@ -186,12 +161,9 @@ class Copier {
     this.#files = parts.files;
     this.#slicer = parts.slicer;
     this.#rules = compileRules(options.includePatterns, options.excludePatterns);
-    this.#xattrs = parts.xattrs;
+    this.#metadata = new CopiedMetadata(options, parts);
     this.#makeNode = parts.makeNode;
     this.#setTimes = parts.setTimes;
-    const { mode, modeStr } = options;
-    this.#mode =
-      modeStr !== undefined ? parseModeChange(modeStr) : mode !== undefined ? () => mode & 0o7777 : undefined;
   }
 
   /** Extracts a source that is an archive; false when it is something else. */
@@ -329,7 +301,7 @@ class Copier {
 
   #failure(named: string, entry: WalkEntry, place: string, thrown: unknown): unknown {
     const shown = [named, entry.path].filter(part => part !== "").join("/") || "/";
-    if (errnoOf(thrown) === "ENOENT" && lstatOrNothing(entry.absolute) === undefined)
+    if (errnoOf(thrown) === "ENOENT" && lstatIfThere(entry.absolute) === undefined)
       return new BakeError("file-operation", `cannot copy "${shown}": it vanished while it was copied`, {
         cause: thrown,
       });
@@ -363,7 +335,7 @@ class Copier {
   }
 
   #openDirectory(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): OpenDirectory {
-    let existing = parent?.isNew === true ? lstatOrNothing(target) : this.#destination.lstat(target);
+    let existing = parent?.isNew === true ? lstatIfThere(target) : this.#destination.lstat(target);
     if (existing?.isDirectory() === false && this.#options.alwaysReplace === true && entry.matched) {
       unlinkSync(target);
       existing = undefined;
@@ -385,9 +357,9 @@ class Copier {
   #close({ entry, target, describe, isNew }: OpenDirectory): void {
     try {
       if (isNew) this.directoryBytes += lstatSync(target).blocks * BLOCK_BYTES;
-      if (describe === "all") this.#describe(entry, target, undefined);
+      if (describe === "all") this.#metadata.set(entry, target, undefined);
       else if (describe === "mode") chmodSync(target, Number(entry.stats.mode & 0o7777n));
-      else this.#applyTimes(entry, target);
+      else this.#metadata.setTimes(entry, target);
     } catch (thrown) {
       throw fileFailure("copy", relativeToRoot(this.#options.destRoot, target), thrown, ownerHint(thrown));
     }
@@ -427,20 +399,20 @@ class Copier {
     switch (kind) {
       case "file": {
         if (this.#files.link(entry, path, target)) return done();
-        const mode = this.#modeOf(entry);
+        const mode = this.#metadata.modeOf(entry);
         const later = this.#files.copy(entry, path, target, { mode, seenMs: this.#seenMs ?? Date.now() });
         if (later !== undefined) {
           return later.then(() => {
-            this.#describe(entry, target, undefined);
+            this.#metadata.set(entry, target, undefined);
             done();
           });
         }
-        this.#describe(entry, target, parent);
+        this.#metadata.set(entry, target, parent);
         return done();
       }
       case "symlink":
         symlinkSync(entry.link ?? readlinkSync(entry.absolute), target);
-        this.#describe(entry, target, parent);
+        this.#metadata.set(entry, target, parent);
         this.#noteSource(entry, target);
         return done();
       case "fifo":
@@ -461,7 +433,7 @@ class Copier {
         return never;
       }
     }
-    this.#describe(entry, target, undefined);
+    this.#metadata.set(entry, target, undefined);
     this.#noteSource(entry, target);
     return done();
   }
@@ -472,44 +444,6 @@ class Copier {
     if (!existing.isDirectory()) unlinkSync(target);
     else if (this.#options.alwaysReplace === true) rmSync(target, { recursive: true });
     else throw directoryInTheWay();
-  }
-
-  #modeOf({ stats, kind }: WalkEntry): number {
-    const oldMode = Number(stats.mode & 0o7777n);
-    return this.#mode?.(oldMode, kind === "directory") ?? oldMode;
-  }
-
-  /** `parent` is the directory of a new file that has its mode already. */
-  #describe(entry: WalkEntry, target: string, parent: OpenDirectory | undefined): void {
-    const { stats, kind } = entry;
-    const { owner, resetOwner } = this.#options;
-    const uid = owner?.uid ?? (resetOwner === true ? 0 : Number(stats.uid));
-    const gid = owner?.gid ?? (resetOwner === true ? 0 : Number(stats.gid));
-    const changesOwner = this.#isPrivileged && !notesOwners() && !this.#ownerFits(target, uid, gid, parent);
-    if (changesOwner) lchownSync(target, uid, gid);
-    // After the owner, because changing that drops the setuid bit and capabilities.
-    if (kind !== "symlink" && (changesOwner || parent === undefined)) chmodSync(target, this.#modeOf(entry));
-    if (entry.isPlain !== true)
-      for (const { name, value } of this.#xattrs.read(entry.absolute, isPortableXattr))
-        this.#xattrs.set(target, name, value);
-    // The note of an owner has come along, unless another one is wanted.
-    if (notesOwners() && (owner !== undefined || resetOwner === true)) setOwner(target, uid, gid);
-    this.#applyTimes(entry, target);
-  }
-
-  /**
-   * Whether a new file has the owner it is to have. That depends on its directory (setgid, mount options), so of each
-   * directory the first file tells.
-   */
-  #ownerFits(target: string, uid: number, gid: number, parent: OpenDirectory | undefined): boolean {
-    if (parent === undefined) return false;
-    parent.givesOwner ??= lstatSync(target);
-    return parent.givesOwner.uid === uid && parent.givesOwner.gid === gid;
-  }
-
-  #applyTimes({ stats }: WalkEntry, target: string): void {
-    const { timestampNs } = this.#options;
-    this.#setTimes(target, timestampNs ?? stats.atimeNs, timestampNs ?? stats.mtimeNs);
   }
 }
 
@@ -532,15 +466,6 @@ function parentOf(target: string, root: string): string {
 
 function directoryInTheWay(): Error {
   return Object.assign(new Error("a directory is in the way of the file"), { code: "" });
-}
-
-function lstatOrNothing(absolute: string): Stats | undefined {
-  try {
-    return lstatSync(absolute, { throwIfNoEntry: false });
-  } catch (thrown) {
-    if (errnoOf(thrown) === "ENOTDIR") return undefined;
-    throw thrown;
-  }
 }
 
 function ownerHint(thrown: unknown): string | undefined {

@@ -3,8 +3,8 @@
 // Only additions and replacements of files are done this way: nothing in it needs whiteouts or opaque directories
 // (Documentation/filesystems/overlayfs.rst).
 import { chmodSync, lchownSync, lstatSync, mkdirSync, type Stats } from "node:fs";
-import { errnoOf } from "./errno.ts";
-import { setOwner } from "./owner.ts";
+import { lstatIfThere } from "./lstat.ts";
+import { type Owner, setOwner } from "./owner.ts";
 import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 import type { SetTimes } from "./times.ts";
 import { isPortableXattr, type Xattrs } from "./xattr.ts";
@@ -19,7 +19,7 @@ export interface DestinationPlace {
 export interface DirectoryDetails {
   readonly mode: number;
   /** Default is the user of this process. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner: Owner | undefined;
 }
 
 export class Destination {
@@ -40,7 +40,7 @@ export class Destination {
 
   /** What shows at an absolute path below the root; undefined for nothing, also when a parent is no directory. */
   lstat(absolute: string): Stats | undefined {
-    return entryAt(absolute) ?? this.#entryBelow(absolute);
+    return lstatIfThere(absolute) ?? this.#entryBelow(absolute);
   }
 
   /** The absolute path below the root that a path of the tree leads to through symlinks. */
@@ -49,7 +49,7 @@ export class Destination {
       followLast: true,
       ...(this.#below !== undefined && {
         seenAt: absolute =>
-          entryAt(absolute) === undefined && this.#entryBelow(absolute) !== undefined
+          lstatIfThere(absolute) === undefined && this.#entryBelow(absolute) !== undefined
             ? this.#pathBelow(absolute)
             : absolute,
       }),
@@ -90,7 +90,7 @@ export class Destination {
 
   /** Makes directories that are only in the tree below, so that something can be put into the last of them. */
   raise(absolute: string): void {
-    if (this.#below === undefined || entryAt(absolute) !== undefined) return;
+    if (this.#below === undefined || lstatIfThere(absolute) !== undefined) return;
     const stats = lstatSync(this.#pathBelow(absolute), { bigint: true });
     this.raise(absolute.slice(0, absolute.lastIndexOf("/")));
     mkdirSync(absolute, 0o700);
@@ -105,7 +105,7 @@ export class Destination {
     if (this.#below === undefined) return undefined;
     const path = relativeToRoot(this.root, absolute);
     const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
-    return this.#hasFolderBelow(parent) ? entryAt(this.#pathBelow(absolute)) : undefined;
+    return this.#hasFolderBelow(parent) ? lstatIfThere(this.#pathBelow(absolute)) : undefined;
   }
 
   #hasFolderBelow(path: string): boolean {
@@ -113,22 +113,12 @@ export class Destination {
     if (known !== undefined) return known;
     const has =
       this.#entryBelow(under(this.root, path))?.isDirectory() === true &&
-      entryAt(under(this.root, path))?.isDirectory() !== false;
+      lstatIfThere(under(this.root, path))?.isDirectory() !== false;
     this.#foldersBelow.set(path, has);
     return has;
   }
 
   #pathBelow(absolute: string): string {
     return under(this.#below ?? this.root, relativeToRoot(this.root, absolute));
-  }
-}
-
-function entryAt(absolute: string): Stats | undefined {
-  try {
-    return lstatSync(absolute, { throwIfNoEntry: false });
-  } catch (thrown) {
-    // Below a file there is nothing.
-    if (errnoOf(thrown) === "ENOTDIR") return undefined;
-    throw thrown;
   }
 }

@@ -16,16 +16,11 @@ import {
 import { BakeError } from "../diagnostic/error.ts";
 import { chmodEntry, type Directory, DirectoryTrail, locate, type Place } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
-import { setOwner } from "./owner.ts";
+import { type Owner, setOwner } from "./owner.ts";
 import { cleanPath, relativeToRoot, under } from "./rootpath.ts";
 import { matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { createTreeView } from "./view.ts";
-
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export interface PlaceOptions {
   /** Absolute path of the tree, without symlinks. */

@@ -1,5 +1,6 @@
 // Looks at a path that may be anybody's: below a file, beyond folders that may not be entered, or not there at all.
 import { lstatSync, type Stats } from "node:fs";
+import { errnoOf } from "./errno.ts";
 
 /** What is at a path, no link followed; undefined when that cannot be told, whatever the reason. */
 export function lstatOrNone(path: string): Stats | undefined {
@@ -7,5 +8,15 @@ export function lstatOrNone(path: string): Stats | undefined {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch {
     return undefined;
+  }
+}
+
+/** What is at a path, no link followed; undefined for nothing, also below a file. @throws what else prevents the look */
+export function lstatIfThere(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (thrown) {
+    if (errnoOf(thrown) === "ENOTDIR") return undefined;
+    throw thrown;
   }
 }

@@ -6,7 +6,7 @@ import { compareUtf8 } from "../oci/json.ts";
 import type { Change } from "./change.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { splitDevice } from "./mknod.ts";
-import { OWNER_XATTR, ownerOf } from "./owner.ts";
+import { OWNER_XATTR, ownerOf, type Owner } from "./owner.ts";
 import { under } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { encodeTarHeader, type TarHeader, tarEnd, tarPadding } from "./tar.ts";
@@ -22,7 +22,7 @@ export interface PackOptions {
   /** Times later than this many seconds since the epoch are written as this ("rewrite-timestamp"). */
   readonly clampEpoch?: number | undefined;
   /** Every entry gets this owner; default is the owner on disk. */
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner?: Owner | undefined;
 }
 
 /** Files up to this size are read at once, which saves a stream each. */
