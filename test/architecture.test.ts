@@ -70,6 +70,7 @@ const allowed = {
     ...[
       "diagnostic",
       "oci",
+      "system",
       "progress",
       "llb",
       "frontend",

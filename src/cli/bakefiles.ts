@@ -1,11 +1,11 @@
 // Which bake files a run reads, and reading them.
 import { readdirSync, readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { bakeFileNames, discoverBakeFiles } from "../bakefile/discover.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Source } from "../diagnostic/source.ts";
 import { didYouMean } from "../diagnostic/suggest.ts";
+import { readWhole } from "../system/readwhole.ts";
 import type { Environment } from "./environment.ts";
 
 /** Reads the files named with `-f`, else those BUILDX_BAKE_FILE names, else those found in the working directory. */
@@ -93,7 +93,7 @@ function validPrefix(bytes: Uint8Array): string {
 async function readNamed(name: string, { cwd }: Environment): Promise<Uint8Array> {
   const path = resolve(cwd, withoutScheme(name));
   try {
-    return await readFile(path);
+    return await readWhole(path);
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "EISDIR")

@@ -38,10 +38,8 @@ export function cacheLimits(
   );
   return async () => {
     const { defaultGoal } = await import("../engine/storage.ts");
-    // The directory of the state may not be there yet, or be gone; then there is nothing to keep small.
-    const usual = await defaultGoal(root).catch(() => ({}));
     return {
-      ...usual,
+      ...defaultGoal(root),
       ...(maxBytes !== undefined && { maxBytes }),
       ...(minFreeBytes !== undefined && { minFreeBytes }),
       ...(unusedForMs !== undefined && { unusedForMs }),

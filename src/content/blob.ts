@@ -1,9 +1,10 @@
 // Blobs: files named by the digest of their content. Written beside, verified while written, renamed into place.
 import { readFileSync, statSync, utimesSync } from "node:fs";
-import { open, readFile, rename, rm, type FileHandle } from "node:fs/promises";
+import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, digestHex, digestOf, type Digest, type Digester } from "../oci/digest.ts";
+import { readWhole } from "../system/readwhole.ts";
 import { isFull } from "./fulldisk.ts";
 import type { Owner } from "./lease.ts";
 import type { Ledger } from "./ledger.ts";
@@ -96,7 +97,7 @@ export function openBlobStore(root: StateRoot, owner: Owner): BlobStore {
     },
     async read(digest) {
       owner.lease("blob", digest);
-      const bytes = await readFile(path(digest)).catch((thrown: unknown) => {
+      const bytes = await readWhole(path(digest)).catch((thrown: unknown) => {
         throw missing(digest, thrown);
       });
       if (!matches(digest, () => digestOf(bytes))) {

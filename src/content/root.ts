@@ -1,8 +1,8 @@
 // The state directory: where everything a build keeps lives, shared by many bake processes without a daemon.
 // Immutable things (blobs, snapshots) appear by rename; what is in progress lives under its owner's folder.
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
 import { fillBallast, withBallast } from "./ballast.ts";
@@ -41,11 +41,11 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
   const root = stateFolders(path);
   const base = root.path;
   try {
-    if ((await readVersion(base)) === undefined) await makeFolders(base);
-    else await checkOwner(base);
+    if (readVersion(base) === undefined) await makeFolders(base);
+    else checkOwner(base);
     await whileOpen(base, () =>
       withBallast(base, async () => {
-        const version = await readVersion(base);
+        const version = readVersion(base);
         if (version === undefined) await create(base);
         else if (isDamaged(version) && (await hasFolders(base))) await writeVersion(base);
         else checkVersion(version, base);
@@ -72,9 +72,9 @@ export function stateFolders(path: string): StateRoot {
   };
 }
 
-async function readVersion(base: string): Promise<string | undefined> {
+function readVersion(base: string): string | undefined {
   try {
-    return await readFile(join(base, "version"), "utf8");
+    return readFileSync(join(base, "version"), "utf8");
   } catch (thrown) {
     if (isCode(thrown, "ENOENT")) return undefined;
     throw thrown;
@@ -115,11 +115,9 @@ function checkVersion(text: string, base: string): void {
 }
 
 /** Owners of files in it are as its user's ids have them: to another user, root included, they would be others. */
-async function checkOwner(base: string): Promise<void> {
-  const version = await stat(join(base, "version")).catch((thrown: unknown) => {
-    // Taken down just now: it is made anew.
-    if (!isCode(thrown, "ENOENT")) throw thrown;
-  });
+function checkOwner(base: string): void {
+  // Taken down just now: it is made anew.
+  const version = statSync(join(base, "version"), { throwIfNoEntry: false });
   if (version === undefined || version.uid === process.geteuid?.()) return;
   throw new BakeError(
     "state-unusable",
@@ -140,7 +138,7 @@ async function writeVersion(base: string): Promise<void> {
     } catch (thrown) {
       // Another may have removed the draft, and has then made the file, or is about to.
       if (!isCode(thrown, "ENOENT")) throw thrown;
-      if ((await readVersion(base)) !== undefined) return;
+      if (readVersion(base) !== undefined) return;
     }
   }
 }
@@ -149,7 +147,7 @@ async function writeVersion(base: string): Promise<void> {
 async function create(base: string): Promise<void> {
   const known = ["lost+found", "ballast", ONE_OWNER];
   const foreign = (await readdir(base)).filter(name => !name.startsWith(DRAFT) && !known.includes(name));
-  const version = await readVersion(base);
+  const version = readVersion(base);
   if (version === undefined && foreign.length > 0 && !(await readdir(base)).includes("version")) {
     throw new BakeError("state-unusable", `"${base}" is not a state directory: it has other content in it`, {
       hint: "name an empty or new directory for the build state",

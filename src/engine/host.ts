@@ -1,5 +1,4 @@
 // What the embedded engine offers to frontends: image configs from registries, files of lent directories.
-import { readFile } from "node:fs/promises";
 import { isCode } from "../content/root.ts";
 import { BakeError } from "../diagnostic/error.ts";
 import type { FrontendHost } from "../frontend/frontend.ts";
@@ -12,6 +11,7 @@ import { heardBy } from "../registry/patience.ts";
 import { registryOrigin } from "../source/imageorigin.ts";
 import { lentLayout } from "../source/ocilayout.ts";
 import type { ImageResolver } from "../source/imageresolver.ts";
+import { readWhole } from "../system/readwhole.ts";
 
 export interface HostDeps {
   readonly session: Session;
@@ -53,7 +53,7 @@ export function createFrontendHost({
       if (root === undefined)
         throw new BakeError("file-missing", `no local folder named "${name}" was given to this build`);
       try {
-        return await readFile(resolveInRoot(root, path, { followLast: true }), { signal });
+        return await readWhole(resolveInRoot(root, path, { followLast: true }), { signal });
       } catch (error) {
         if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return undefined;
         throw error;

@@ -1,7 +1,7 @@
 // Removing from a state directory what nobody uses: the work behind `bake prune` and the ceiling on the cache. Safe
 // while builds run: everything is renamed out of sight under the lock that its users take.
-import { readFileSync, statfsSync } from "node:fs";
-import { readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { readFileSync, type StatsFs, statfsSync } from "node:fs";
+import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compactDiskStore } from "../cache/disk.ts";
 import { fillBallast, lacksBallast } from "../content/ballast.ts";
@@ -54,14 +54,27 @@ const DEFAULT_MAX_BYTES = 20 * 1024 ** 3;
 const FREE_DISK_PART = 0.05;
 const FREE_MAX_BYTES = 2 * 1024 ** 3;
 
-/** The ceiling when none is asked for: a tenth of the disk, at most 20 GiB; a twentieth stays free, at most 2 GiB. */
-export async function defaultGoal(rootPath: string): Promise<{ maxBytes: number; minFreeBytes: number }> {
-  const { blocks, bsize } = await statfs(rootPath);
+/**
+ * The ceiling when none is asked for: a tenth of the disk, at most 20 GiB; a twentieth stays free, at most 2 GiB. None
+ * while there is no such folder: there is nothing to keep small then.
+ */
+export function defaultGoal(rootPath: string): StorageGoal {
+  const stats = statfsIfPresent(rootPath);
+  if (stats === undefined) return {};
+  const { blocks, bsize } = stats;
   const disk = blocks * bsize;
   return {
     maxBytes: Math.floor(Math.min(disk * DEFAULT_DISK_PART, DEFAULT_MAX_BYTES)),
     minFreeBytes: Math.floor(Math.min(disk * FREE_DISK_PART, FREE_MAX_BYTES)),
   };
+}
+
+function statfsIfPresent(path: string): StatsFs | undefined {
+  try {
+    return statfsSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -151,7 +164,7 @@ async function planPrune(
 ): Promise<readonly StoredThing[]> {
   const { maxBytes = Infinity, minFreeBytes = 0, pledgedBytes = 0, reservedBytes = 0 } = goal;
   const total = totalBytes(things);
-  const { bavail, bsize } = await statfs(root.path);
+  const { bavail, bsize } = statfsSync(root.path);
   const fitting = Math.min(maxBytes, total + bavail * bsize - minFreeBytes) - pledgedBytes;
   const { usedBeforeMs, unusedForMs } = goal;
   const isCandidate = (thing: StoredThing): boolean =>

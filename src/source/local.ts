@@ -1,6 +1,6 @@
 // `local://NAME`: a directory lent by the session, read in place. Nothing is copied here: consumers are keyed by the
 // content of what they read, so the source itself is volatile.
-import { realpath } from "node:fs/promises";
+import { realpathSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import type { Session } from "../session/session.ts";
 import type { PinnedSource, SourceBinding, SourceRequest } from "./source.ts";
@@ -29,9 +29,7 @@ async function pinLocal(
     });
   }
   // The folder itself may be reached through links; what is in it is read link by link.
-  const root = await realpath(lent).catch((cause: unknown) => {
-    throw new BakeError("file-missing", `cannot read the folder "${lent}" (local "${locator}")`, { cause });
-  });
+  const root = realPath(lent, locator);
   const sessionId = attrs["local.session"] ?? "";
   const excludePatterns = patternList(attrs["local.excludepatterns"], "local.excludepatterns") ?? [];
   const tree = {
@@ -46,6 +44,15 @@ async function pinLocal(
     volatile: true,
     fetch: () => Promise.resolve({ tag: "local", tree }),
   };
+}
+
+/** @throws BakeError "file-missing" */
+function realPath(lent: string, locator: string): string {
+  try {
+    return realpathSync.native(lent);
+  } catch (cause) {
+    throw new BakeError("file-missing", `cannot read the folder "${lent}" (local "${locator}")`, { cause });
+  }
 }
 
 /** The attribute's JSON array of strings. @throws BakeError "llb-invalid" */

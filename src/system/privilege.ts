@@ -9,8 +9,17 @@ export type Capability = keyof typeof CAP;
 
 /** Whether this process has a capability in its user namespace right now. */
 export function hasCapability(capability: Capability): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(read("/proc/self/status"))?.[1];
-  return effective !== undefined && (BigInt(`0x${effective}`) & (1n << BigInt(CAP[capability]))) !== 0n;
+  const euid = process.geteuid?.();
+  if (effective === undefined || effective.euid !== euid) effective = { euid, set: effectiveSet() };
+  return (effective.set & (1n << BigInt(CAP[capability]))) !== 0n;
+}
+
+/** It changes with the user that the process acts as, and not otherwise. */
+let effective: { readonly euid: number | undefined; readonly set: bigint } | undefined;
+
+function effectiveSet(): bigint {
+  const set = /^CapEff:\s*([0-9a-f]+)$/m.exec(read("/proc/self/status"))?.[1];
+  return set === undefined ? 0n : BigInt(`0x${set}`);
 }
 
 /** A run of ids: the first as seen in the namespace, the first as its parent sees it, and how many. */
@@ -27,8 +36,12 @@ export function readIdMap(kind: "uid" | "gid"): readonly IdRange[] {
 
 /** Whether an id means something in this user namespace. */
 export function isMappedId(kind: "uid" | "gid", id: number): boolean {
-  const map = (ownMaps[kind] ??= readIdMap(kind));
+  const map = ownMap(kind);
   return map.length === 0 || map.some(({ inside, count }) => id >= inside && id < inside + count);
+}
+
+function ownMap(kind: "uid" | "gid"): readonly IdRange[] {
+  return (ownMaps[kind] ??= readIdMap(kind));
 }
 
 /** They never change once a program runs. */
@@ -74,7 +87,7 @@ export function isPrivileged(): boolean {
 /** Whether files can have owners of all the usual ids (below 65536) here. */
 export function keepsOwners(): boolean {
   const holds = (kind: "uid" | "gid"): boolean =>
-    readIdMap(kind).reduce((sum, { count }) => sum + count, 0) >= USUAL_IDS;
+    ownMap(kind).reduce((sum, { count }) => sum + count, 0) >= USUAL_IDS;
   return hasCapability("chown") && holds("uid") && holds("gid");
 }
 

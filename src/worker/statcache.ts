@@ -2,7 +2,8 @@
 // file is not read again. One file for each directory, so that a small one does not wait for what is known of a large
 // one. Losing it costs time only.
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFileSync, statSync, utimesSync } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Owner } from "../content/lease.ts";
 import type { StateRoot } from "../content/root.ts";
@@ -37,7 +38,7 @@ export async function openStatCache(
 ): Promise<SavedStatCache> {
   const folder = path.join(root.facts, "hashes");
   const file = path.join(folder, createHash("sha256").update(directory).digest("hex").slice(0, 32));
-  const table = (verify ? undefined : await readTable(file)) ?? new StatTable(VALUE_BYTES);
+  const table = (verify ? undefined : readTable(file)) ?? new StatTable(VALUE_BYTES);
   const known = table.size;
   const seen = new Set<string>();
   const value = Buffer.alloc(VALUE_BYTES);
@@ -74,13 +75,25 @@ export async function openStatCache(
   };
 }
 
-async function readTable(file: string): Promise<StatTable | undefined> {
-  const bytes = await readFile(file).catch(() => undefined);
-  if (bytes === undefined) return undefined;
+/** At once: to ask another thread for a small file takes several times as long, and nothing else is to be done yet. */
+function readTable(file: string): StatTable | undefined {
+  try {
+    const bytes = readFileSync(file);
+    noteUse(file);
+    return StatTable.decode(bytes, VALUE_BYTES);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sets the time of last use, now and then; not being able to is no failure. */
+function noteUse(file: string): void {
   const now = Date.now();
-  const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: now }));
-  if (mtimeMs + DAY_MS < now) await utimes(file, new Date(now), new Date(now)).catch(() => undefined);
-  return StatTable.decode(bytes, VALUE_BYTES);
+  try {
+    if (statSync(file).mtimeMs + DAY_MS < now) utimesSync(file, new Date(now), new Date(now));
+  } catch {
+    // Its next reader may.
+  }
 }
 
 async function forgetOldest(folder: string): Promise<void> {
