@@ -63,12 +63,12 @@ export async function takeRights(environment: Environment, rootPath: string): Pr
  */
 async function killLeftovers(rootPath: string): Promise<void> {
   if (!hasOwners(rootPath)) return;
-  const [{ openStateRoot }, { sweepDeadOwners }] = await Promise.all([
+  const [{ openStateRoot }, { sweepDyingOwners }] = await Promise.all([
     import("../content/root.ts"),
     import("../content/sweep.ts"),
   ]);
   // What is wrong with the directory is told by whoever opens it.
-  await openStateRoot(rootPath).then(sweepDeadOwners, () => undefined);
+  await openStateRoot(rootPath).then(sweepDyingOwners, () => undefined);
 }
 
 function hasOwners(rootPath: string): boolean {

@@ -24,7 +24,7 @@ import { type Libc, loadLibc, SystemError } from "./libc.ts";
 import { mountsUnder, unmountUnder } from "./mounttable.ts";
 import { newOwnerName, ownerByte } from "./ownername.ts";
 import { isCode, openStateRoot, type StateRoot } from "./root.ts";
-import { OUTSIDE, removeOwnerFolder, sweepDeadOwners } from "./sweep.ts";
+import { OUTSIDE, removeOwnerFolder, sweepDyingOwners } from "./sweep.ts";
 
 /** What a lease protects from being pruned. */
 export type LeaseKind = "blob" | "snapshot" | "cache-mount";
@@ -69,7 +69,7 @@ export interface Owner extends AsyncDisposable {
 export type OwnerFolder = "temp" | "active" | "bundles" | "networks" | "trash";
 
 /**
- * Enters the state directory and sweeps what dead owners left. With `room` what it writes is charged and limited.
+ * Enters the state directory and sweeps what dead owners left, also those that are just dying. With `room` what it writes is charged and limited.
  * @throws BakeError "state-unusable" when the folder cannot be made
  */
 export async function openOwner(
@@ -82,7 +82,7 @@ export async function openOwner(
     return await withBallast(root.path, () => enter(root, options.room));
   });
   try {
-    await sweepDeadOwners(root);
+    await sweepDyingOwners(root);
     return owner;
   } catch (thrown) {
     await owner[Symbol.asyncDispose]();

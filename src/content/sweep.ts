@@ -34,9 +34,10 @@ export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[
 }
 
 /**
- * As `sweepDeadOwners`, and waits for those that are just dying: whoever was given what another process held goes on
- * when nothing that one started runs any more. A process gives up all byte locks before it gives up what tells that it
- * lives, so one without its byte is dying.
+ * As `sweepDeadOwners`, and waits for those that are just dying: whoever was given what another process held, or comes
+ * after it, goes on when nothing that one started runs any more. A process gives up all byte locks before it gives up
+ * what tells that it lives, so one without its byte is dying. So is one that is dead, but for a program which it was
+ * just starting: until that runs, it shares what tells that its starter lives.
  */
 export async function sweepDyingOwners(root: StateRoot): Promise<void> {
   const locks = await openByteLocks(root);

@@ -64,17 +64,23 @@ test("a living owner is left alone; its leases count until it leaves", async t =
   assert.deepEqual(readdirSync(root.owners), [owner.name]);
 });
 
-test("one that is dying is waited for and swept, one that lives is not", async t => {
+test("one that is dying is waited for and swept, by who enters too; one that lives is not", async t => {
   const { root, owner } = await openStateDir(t);
-  const { child, owner: dying } = await startHolder(root.path, "dyingowner");
-  t.after(() => child.kill("SIGKILL"));
-  await sweepDyingOwners(root);
-  assert.deepEqual(readdirSync(root.owners).sort(), [owner.name, dying].sort());
-  child.stdin.write("die\n");
-  await once(child.stdout, "data");
-  assert.deepEqual(await sweepDeadOwners(root), [], "its lock is still there");
-  await sweepDyingOwners(root);
-  assert.deepEqual(readdirSync(root.owners), [owner.name]);
+  for (const enter of [false, true]) {
+    const { child, owner: dying } = await startHolder(root.path, "dyingowner");
+    t.after(() => child.kill("SIGKILL"));
+    await sweepDyingOwners(root);
+    assert.deepEqual(readdirSync(root.owners).sort(), [owner.name, dying].sort());
+    child.stdin.write("die\n");
+    await once(child.stdout, "data");
+    const waiting = enter ? openOwner(root) : sweepDyingOwners(root);
+    assert.deepEqual(await sweepDeadOwners(root), [], "its lock is still there");
+    child.kill("SIGKILL");
+    const entered = await waiting;
+    assert.ok(!readdirSync(root.owners).includes(dying));
+    await entered?.[Symbol.asyncDispose]();
+    assert.deepEqual(readdirSync(root.owners), [owner.name]);
+  }
 });
 
 test("releases run newest first, all of them, and the folder goes even when one fails", async t => {
