@@ -1,5 +1,5 @@
 // Blobs: files named by the digest of their content. Written beside, verified while written, renamed into place.
-import { readFileSync, statSync, utimesSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync, utimesSync } from "node:fs";
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { BakeError } from "../diagnostic/error.ts";
@@ -60,8 +60,8 @@ export interface BlobWriter extends AsyncDisposable {
  */
 export const BLOB_LOCK = "blobs";
 
-/** Blobs up to this size are read at once. */
-const SMALL_BYTES = 64 * 1024;
+/** Blobs up to this size are read without another thread. */
+const SMALL_BYTES = 2 << 20;
 /** Pieces are gathered to this size before they go to disk; producers such as tar write 512 bytes at a time. */
 const BUFFER_BYTES = 256 * 1024;
 
@@ -180,20 +180,38 @@ function noteUse(path: string): void {
 
 /** A file's content, each piece in a buffer of its own. */
 async function* piecesOf(path: string, signal: AbortSignal | undefined): AsyncIterable<Buffer> {
-  // Most blobs are far smaller than a buffer; those of many at once would keep the garbage collector busy.
-  let { size: left } = statSync(path);
-  if (left === 0) return;
-  // To ask another thread to open, read and close a small one takes several times as long.
-  if (left <= SMALL_BYTES) {
-    signal?.throwIfAborted();
-    yield readFileSync(path);
-    return;
+  const { size } = statSync(path);
+  if (size > 0)
+    yield* size <= SMALL_BYTES ? piecesAtOnce(path, size, signal) : piecesAside(path, size, signal);
+}
+
+/** To ask another thread to open, read and close a small file takes several times as long. */
+function* piecesAtOnce(path: string, size: number, signal: AbortSignal | undefined): Iterable<Buffer> {
+  const fd = openSync(path, "r");
+  try {
+    for (let left = size; left > 0;) {
+      signal?.throwIfAborted();
+      const room = roomFor(left);
+      const bytesRead = readSync(fd, room);
+      if (bytesRead === 0) return;
+      left -= bytesRead;
+      yield room.subarray(0, bytesRead);
+    }
+  } finally {
+    closeSync(fd);
   }
+}
+
+async function* piecesAside(
+  path: string,
+  size: number,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Buffer> {
   const file = await open(path);
   try {
-    while (left > 0) {
+    for (let left = size; left > 0;) {
       signal?.throwIfAborted();
-      const room = Buffer.allocUnsafe(Math.min(left, BUFFER_BYTES));
+      const room = roomFor(left);
       const { bytesRead } = await file.read(room, 0, room.length);
       if (bytesRead === 0) return;
       left -= bytesRead;
@@ -202,6 +220,11 @@ async function* piecesOf(path: string, signal: AbortSignal | undefined): AsyncIt
   } finally {
     await file.close();
   }
+}
+
+/** Most blobs are far smaller than a buffer; those of many at once would keep the garbage collector busy. */
+function roomFor(left: number): Buffer {
+  return Buffer.allocUnsafe(Math.min(left, BUFFER_BYTES));
 }
 
 function createWriter(

@@ -1,4 +1,5 @@
 // OCI image layouts (image spec, image-layout.md) and docker-load archives, as a tar file or a folder.
+import { closeSync, openSync, writeSync } from "node:fs";
 import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
@@ -68,7 +69,7 @@ async function stageArchive(
   (asTar ? expectFileDestination : expectFolderDestination)(dest, request.type);
   const staged = stageBeside(dest, deps.owner);
   try {
-    if (asTar) await writeFile(staged.path, gathered(archive(entries, deps.blobs, context.signal)));
+    if (asTar) await writeArchive(staged.path, entries, deps.blobs, context.signal);
     else await writeFolder(staged.path, entries, deps.blobs, context.signal);
   } catch (error) {
     await staged[Symbol.asyncDispose]();
@@ -162,6 +163,31 @@ async function* gathered(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (smallBytes > 0) yield Buffer.concat(small);
 }
 
+/** Archives up to this size are written without another thread, which takes longer to ask than to write. */
+const AT_ONCE_BYTES = 4 << 20;
+
+async function writeArchive(
+  file: string,
+  entries: readonly Entry[],
+  blobs: BlobStore,
+  signal: AbortSignal,
+): Promise<void> {
+  const pieces = gathered(archive(entries, blobs, signal));
+  const size = entries.reduce((sum, { content }) => sum + sizeOf(content), 0);
+  if (size > AT_ONCE_BYTES) return await writeFile(file, pieces);
+  const fd = openSync(file, "w");
+  try {
+    for await (const piece of pieces)
+      for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function sizeOf(content: Entry["content"]): number {
+  return "bytes" in content ? content.bytes.length : content.size;
+}
+
 async function* archive(
   entries: readonly Entry[],
   blobs: BlobStore,
@@ -169,7 +195,7 @@ async function* archive(
 ): AsyncGenerator<Uint8Array> {
   for (const folder of ["blobs/", "blobs/sha256/"]) yield tarHeader(folder, "directory", 0);
   for (const { name, content } of entries) {
-    const size = "bytes" in content ? content.bytes.length : content.size;
+    const size = sizeOf(content);
     yield tarHeader(name, "file", size);
     if ("bytes" in content) yield content.bytes;
     else yield* blobs.stream(content.blob, { signal });
