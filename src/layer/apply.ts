@@ -18,10 +18,11 @@ import {
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
 import { decompressStream } from "./compression.ts";
-import { chmodEntry, type Directory, DirectoryTrail, locate } from "./directory.ts";
+import { chmodEntry, DirectoryTrail, locate } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { removeEntry } from "./fileops.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO } from "./mknod.ts";
+import { type Entry, entryIn, OpenDirectories, type OpenDirectory } from "./opendirectories.ts";
 import { cleanPath } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import type { DataPiece } from "./tarsparse.ts";
@@ -109,23 +110,6 @@ function ownerHint({ uid, gid }: TarHeader): string {
   return `owner ${uid}:${gid} may lie outside this user's range in /etc/subuid and /etc/subgid`;
 }
 
-/** Directories of the archive that are kept open. */
-const MAX_OPEN = 32;
-
-/** A directory of the tree and where it is: from the root, clean, without symlinks. */
-interface OpenDirectory {
-  readonly directory: Directory;
-  readonly path: string;
-}
-
-/** An entry: in a directory that is open, by its name. */
-interface Entry {
-  readonly directory: Directory;
-  readonly name: string;
-  /** From the root, as that of directories; "" is the root itself. */
-  readonly path: string;
-}
-
 class Target implements Disposable {
   readonly skipped: string[] = [];
   readonly #root: string;
@@ -134,17 +118,15 @@ class Target implements Disposable {
   readonly #makeNode: MakeNode;
   readonly #setsOwner = givesOwners();
   readonly #me = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  /** Directories of the archive by their names there; an entry is valid until a path changes its kind. */
-  readonly #parents = new Map<string, OpenDirectory>();
+  readonly #directories: OpenDirectories;
   /** Paths that this archive wrote, and their parents: whiteouts only concern what was there before. */
   readonly #written = new Set<string>();
   /** Directories get their time last: writing into them would change it. */
   readonly #directoryTimes = new Map<string, number>();
-  /** Whether a path may lead elsewhere than when its directory was opened. */
-  #stale = false;
 
   constructor(root: string, options: ApplyOptions, xattrs: Xattrs, makeNode: MakeNode) {
     this.#root = root;
+    this.#directories = new OpenDirectories(root, path => this.#markWritten(path));
     this.#options = options;
     this.#xattrs = xattrs;
     this.#makeNode = makeNode;
@@ -152,25 +134,25 @@ class Target implements Disposable {
 
   async add(tarEntry: TarEntry): Promise<void> {
     const { header } = tarEntry;
-    if (this.#stale) this.#forget();
+    this.#directories.beginEntry();
     const path = insidePath(header.name);
     const whiteout = this.#options.whiteouts === false ? undefined : parseWhiteout(path);
     if (whiteout !== undefined) {
       if (whiteout.kind === "delete") this.#whiteOut(whiteout.path);
       else if (whiteout.kind === "opaque") {
-        const opened = this.#directory(whiteout.path, false);
+        const opened = this.#directories.find(whiteout.path, false);
         if (opened !== undefined) this.#clear(opened);
       }
       return;
     }
     if (path === "") {
-      const root = this.#directory("", false);
+      const root = this.#directories.find("", false);
       if (header.type === "directory" && root !== undefined)
         this.#describeDirectory({ ...root, name: "" }, header);
       return;
     }
     const slash = path.lastIndexOf("/");
-    const parent = this.#directory(slash < 0 ? "" : path.slice(0, slash), true);
+    const parent = this.#directories.find(slash < 0 ? "" : path.slice(0, slash), true);
     if (parent === undefined) throw new Error("BUG: a parent was not made");
     const target = entryIn(parent, path.slice(slash + 1));
     const existing = target.directory.stat(target.name);
@@ -187,16 +169,16 @@ class Target implements Disposable {
   }
 
   finish(): void {
-    this.#forget();
+    this.#directories.close();
     for (const [path, mtime] of this.#directoryTimes) {
       const slash = path.lastIndexOf("/");
-      const parent = this.#directory(path.slice(0, Math.max(0, slash)), false);
+      const parent = this.#directories.find(path.slice(0, Math.max(0, slash)), false);
       if (parent !== undefined) lutimesSync(parent.directory.at(path.slice(slash + 1)), mtime, mtime);
     }
   }
 
   [Symbol.dispose](): void {
-    this.#forget();
+    this.#directories.close();
   }
 
   async #create(entry: Entry, tarEntry: TarEntry, source: Entry | undefined): Promise<void> {
@@ -319,69 +301,6 @@ class Target implements Disposable {
     if (this.skipped.length < MAX_SKIPPED) this.skipped.push(what);
   }
 
-  /** A directory of the archive, symlinks resolved inside the root; made when missing, or undefined. */
-  #directory(path: string, create: boolean): OpenDirectory | undefined {
-    const known = this.#parents.get(path);
-    if (known !== undefined) return known;
-    const inner = this.#inner(path) ?? this.#resolve(path, create);
-    if (inner === undefined) return undefined;
-    const [oldest] = this.#parents;
-    if (oldest !== undefined && this.#parents.size >= MAX_OPEN) {
-      this.#parents.delete(oldest[0]);
-      oldest[1].directory[Symbol.dispose]();
-    }
-    this.#parents.set(path, inner);
-    return inner;
-  }
-
-  /** The short way: a directory in one that is open. */
-  #inner(path: string): OpenDirectory | undefined {
-    const slash = path.lastIndexOf("/");
-    const name = path.slice(slash + 1);
-    const outer = this.#parents.get(path.slice(0, Math.max(0, slash)));
-    if (outer === undefined || name === "" || outer.directory.stat(name)?.isDirectory() !== true)
-      return undefined;
-    const entry = entryIn(outer, name);
-    return { directory: entry.directory.enter(name), path: entry.path };
-  }
-
-  #resolve(path: string, create: boolean): OpenDirectory | undefined {
-    const place = locate(this.#root, path, { followLast: true });
-    let opened: OpenDirectory | undefined = place;
-    try {
-      for (const name of place.names) {
-        const entry = entryIn(opened, name);
-        const stats = entry.directory.stat(name);
-        if (stats === undefined) {
-          if (!create) return undefined;
-          mkdirSync(entry.directory.at(name), 0o755);
-          chmodEntry(entry.directory.at(name), 0o755);
-          this.#markWritten(entry.path);
-        } else if (!stats.isDirectory()) {
-          throw new BakeError(
-            "content-corrupt",
-            `the archive has entries below "${path}", which is not a directory`,
-          );
-        }
-        const inner = entry.directory.enter(name);
-        opened.directory[Symbol.dispose]();
-        opened = { directory: inner, path: entry.path };
-      }
-      const found = opened;
-      opened = undefined;
-      return found;
-    } finally {
-      opened?.directory[Symbol.dispose]();
-    }
-  }
-
-  /** Closes what is open: a path may lead elsewhere now. */
-  #forget(): void {
-    for (const { directory } of this.#parents.values()) directory[Symbol.dispose]();
-    this.#parents.clear();
-    this.#stale = false;
-  }
-
   /** What a hard link points to, in a directory of its own: others may be closed before it is used. */
   #linkSource(header: TarHeader): (Entry & Disposable) | undefined {
     const path = insidePath(header.linkname);
@@ -421,7 +340,7 @@ class Target implements Disposable {
   /** Removals below what is no directory concern nothing. */
   #directoryOrNothing(path: string): OpenDirectory | undefined {
     try {
-      return this.#directory(path, false);
+      return this.#directories.find(path, false);
     } catch (thrown) {
       if (thrown instanceof BakeError && thrown.code === "content-corrupt") return undefined;
       throw thrown;
@@ -452,8 +371,8 @@ class Target implements Disposable {
     if (stats.isDirectory()) {
       for (const known of this.#directoryTimes.keys())
         if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
-      this.#stale = true;
-    } else if (stats.isSymbolicLink()) this.#stale = true;
+    }
+    if (stats.isDirectory() || stats.isSymbolicLink()) this.#directories.pathsChanged();
   }
 
   #markWritten(path: string): void {
@@ -464,10 +383,6 @@ class Target implements Disposable {
     )
       this.#written.add(at);
   }
-}
-
-function entryIn({ directory, path }: OpenDirectory, name: string): Entry {
-  return { directory, name, path: path === "" ? name : `${path}/${name}` };
 }
 
 function noLinkSource({ name, linkname }: TarHeader, why: string): BakeError {
