@@ -17,7 +17,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: "it exists already",
   ENOTEMPTY: "the directory is not empty",
   ELOOP: "too many symbolic links",
-  ENAMETOOLONG: "the name is too long",
+  ENAMETOOLONG: "the name or path is too long",
   EINVAL: "invalid argument",
   EROFS: "the file system is read-only",
   EIO: "input/output error",
@@ -41,4 +41,14 @@ export function fileFailure(action: string, path: string, thrown: unknown, hint?
   }
   const reason = REASONS[code ?? ""] ?? (thrown instanceof Error ? thrown.message : String(thrown));
   return new BakeError("file-operation", `cannot ${action} "${path}": ${reason}`, { cause: thrown, hint });
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: "make it readable or ignore it",
+  ENAMETOOLONG: "its path is longer than this system can read: ignore it, or a folder above it",
+};
+
+/** The failure to read something of a tree, with what can be done about it. */
+export function readFailure(action: "read" | "read directory", path: string, thrown: unknown): unknown {
+  return fileFailure(action, path, thrown, REMEDIES[errnoOf(thrown) ?? ""]);
 }

@@ -2,7 +2,7 @@
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { compareUtf8 } from "../oci/json.ts";
-import { errnoOf, fileFailure } from "./errno.ts";
+import { errnoOf, readFailure } from "./errno.ts";
 import { under } from "./rootpath.ts";
 import { createSlicer } from "./slice.ts";
 import { openRules, type RuleSet, type RuleState, stateInView, type TreeView } from "./view.ts";
@@ -76,7 +76,7 @@ export async function* walkTree(
   signal?.throwIfAborted();
   const slicer = createSlicer(signal);
   const absolute = under(view.root, start);
-  const stats = lstatEntry(absolute);
+  const stats = expectReadable(absolute, start);
   if (stats === undefined) return;
   const outer = stateInView(view, start);
   const first: WalkEntry = { path: "", absolute, kind: kindOf(stats), stats, matched: true };
@@ -103,7 +103,7 @@ export async function* walkTree(
       frame.isDirectory.has(name) && (outerState?.descend ?? true) && (innerState?.descend ?? true);
     if (!given && !descend) continue;
     const entryPath = `${frame.entry.absolute === "/" ? "" : frame.entry.absolute}/${name}`;
-    const entryStats = lstatEntry(entryPath);
+    const entryStats = expectReadable(entryPath, inRoot);
     if (entryStats === undefined) {
       expectUtf8Name(name, inRoot);
       continue;
@@ -137,7 +137,7 @@ function openFrame(directory: Pick<Frame, "entry" | "given" | "outer" | "inner">
       if (child.isDirectory()) isDirectory.add(child.name);
     }
   } catch (thrown) {
-    if (errnoOf(thrown) !== "ENOENT") throw fileFailure("read directory", shown === "" ? "/" : shown, thrown);
+    if (errnoOf(thrown) !== "ENOENT") throw readFailure("read directory", shown === "" ? "/" : shown, thrown);
   }
   return { ...directory, names: sortNames(names), isDirectory, next: 0 };
 }
@@ -153,6 +153,14 @@ export function expectUtf8Name(name: string, path: string): void {
 /** By UTF-8 bytes; the engine's own order is the same unless a name leaves the basic plane. */
 export function sortNames(names: string[]): string[] {
   return names.some(name => /[\ud800-\uffff]/.test(name)) ? names.sort(compareUtf8) : names.sort();
+}
+
+function expectReadable(absolute: string, shown: string): EntryStats | undefined {
+  try {
+    return lstatEntry(absolute);
+  } catch (thrown) {
+    throw readFailure("read", shown === "" ? "/" : shown, thrown);
+  }
 }
 
 /** Undefined when there is nothing, also since what was a directory above it no longer is. */

@@ -1,8 +1,10 @@
 // Walks through filters, and paths resolved inside a root.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { BakeError } from "../../src/diagnostic/error.ts";
 import { resolveFollowPaths } from "../../src/layer/followpaths.ts";
 import { cleanPath, relativeToRoot, resolveInRoot } from "../../src/layer/rootpath.ts";
 import { compileRules, createTreeView, resolveInView, type TreeFilter } from "../../src/layer/view.ts";
@@ -18,11 +20,13 @@ async function walk(
 ): Promise<string[]> {
   using dir = tempDir();
   await makeTree(dir.path, tree);
-  const seen: string[] = [];
-  for await (const entry of walkTree(createTreeView(dir.path, filter), options)) {
-    seen.push(entry.matched ? entry.path : `(${entry.path})`);
-  }
-  return seen;
+  return await seen(walkTree(createTreeView(dir.path, filter), options));
+}
+
+async function seen(entries: ReturnType<typeof walkTree>): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const { matched, path } of entries) paths.push(matched ? path : `(${path})`);
+  return paths;
 }
 
 test("entries come sorted by bytes, parents first", async () => {
@@ -67,9 +71,9 @@ test("ignored directories are entered only for what is taken back, and come just
 test("what only the rules of the walk take back is in directories that only hold it, whatever the view hides", async () => {
   const tree = { "a/b/keep": "", "a/z": "", "c/d": "" };
   const rules = compileRules(undefined, ["a", "!a/b/keep"]);
-  const seen = ["", "(a)", "(a/b)", "a/b/keep"];
-  assert.deepEqual(await walk(tree, undefined, { rules }), [...seen, "c", "c/d"]);
-  assert.deepEqual(await walk(tree, { excludePatterns: ["*", "!a/b/keep"] }, { rules }), seen);
+  const kept = ["", "(a)", "(a/b)", "a/b/keep"];
+  assert.deepEqual(await walk(tree, undefined, { rules }), [...kept, "c", "c/d"]);
+  assert.deepEqual(await walk(tree, { excludePatterns: ["*", "!a/b/keep"] }, { rules }), kept);
 });
 
 test("an unreadable directory stops the walk unless it is ignored", () =>
@@ -92,6 +96,41 @@ test("an unreadable directory stops the walk unless it is ignored", () =>
       chmodSync(join(dir.path, "secret"), 0o755);
     }
   }));
+
+test("what cannot be looked at is named, with what can be done", async () => {
+  using dir = tempDir();
+  await makeTree(dir.path, { "locked/file": "" });
+  chmodSync(dir.path, 0o755);
+  chmodSync(join(dir.path, "locked"), 0o444);
+  try {
+    await withoutRights(() =>
+      assert.rejects(seen(walkTree(createTreeView(dir.path))), {
+        code: "file-operation",
+        message: 'cannot read "locked/file": permission denied',
+      }),
+    );
+  } finally {
+    chmodSync(join(dir.path, "locked"), 0o755);
+  }
+});
+
+test("a path longer than the system can read is named", async () => {
+  using dir = tempDir();
+  const long = "d".repeat(200);
+  // Made from within, as programs do that go down step by step.
+  const descend = `for (let i = 0; i < 22; i++) { fs.mkdirSync("${long}"); process.chdir("${long}"); }`;
+  execFileSync(process.execPath, ["-e", descend], { cwd: dir.path });
+  try {
+    await assert.rejects(seen(walkTree(createTreeView(dir.path))), (error: unknown) => {
+      assert.ok(error instanceof BakeError);
+      assert.equal(error.code, "file-operation");
+      assert.match(error.message, /^cannot read "ddd.*: the name or path is too long$/);
+      return true;
+    });
+  } finally {
+    execFileSync("rm", ["-rf", join(dir.path, long)]);
+  }
+});
 
 test("follow paths bring links, link targets and what matches", async () => {
   using dir = tempDir();
