@@ -13,11 +13,17 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { loadMakeNode, S_IFCHR, S_IFIFO } from "../../src/layer/mknod.ts";
+import { loadXattrs } from "../../src/layer/xattr.ts";
 import { tarOf } from "./tar.ts";
 
-const FILES = ["a", "b", "d/a", "d/b", "d/e/c", "x.log", "d/y.log"] as const;
+const xattrs = await loadXattrs();
+const makeNode = await loadMakeNode();
+
+const FILES = ["a", "b", "d/a", "d/b", "d/e/c", "x.log", "d/y.log", "odd 'n\"\nme"] as const;
+const FOLDERS = ["d", "d/e", "f", "."] as const;
 const EXTRA_FILES = ["extra", "f/extra"] as const;
-const PATTERNS = ["*.log", "d/e", "**/b", "!d/y.log", "a", "d/*", "!d/a"] as const;
+const PATTERNS = ["*.log", "d/e", "**/b", "!d/y.log", "a", "d/*", "!d/a", "d", "!d/e/c"] as const;
 const SOURCES = [".", "a", "d", "d/*", "d/e", "*", "b d/a"] as const;
 const DESTS = ["/", "/one/", "/two/"] as const;
 
@@ -41,6 +47,8 @@ const COMMANDS = {
   bound: `RUN --mount=type=bind,target=/m cd /m && find . | sort > /bound`,
   stage: `RUN --mount=type=bind,from=all,source=/src,target=/m find /m -type f | sort | xargs cat > /stage`,
   cache: `RUN --mount=type=cache,target=/held echo x >> /held/x && echo done > /cache`,
+  folder: `RUN --mount=type=bind,source=d,target=/m cd /m && find . -type f | sort | xargs cat > /folder`,
+  writes: `RUN --mount=type=bind,target=/m,rw echo x > /m/new && find /m | sort > /writes`,
   heredoc: "RUN <<EOF\nset -e\ncat /one/* > /all 2>/dev/null || true\nEOF",
   fails: "RUN test ! -e /one/a || test ! -e /two/b",
   removes: "RUN rm -rf /one/d /a",
@@ -56,6 +64,8 @@ export type Edit =
     }
   | { readonly kind: "remove" | "touch" | "folder"; readonly file: string }
   | { readonly kind: "mode"; readonly file: string; readonly mode: number }
+  | { readonly kind: "attribute"; readonly file: string; readonly value: string }
+  | { readonly kind: "fifo" | "device"; readonly file: string }
   | { readonly kind: "link" | "hardlink"; readonly file: string; readonly to: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "ignore"; readonly patterns: readonly string[] }
@@ -84,6 +94,9 @@ const flags = fc.constantFrom<readonly string[]>(
   ["--chmod=0600"],
   ["--chown=7:8"],
   ["--link", "--exclude=**/a"],
+  ["--exclude=d", "--exclude=!d/a"],
+  ["--parents"],
+  ["--chmod=u=rwX,go=r"],
 );
 const copy: fc.Arbitrary<Line> = fc.record({
   kind: fc.constant("copy" as const),
@@ -122,6 +135,23 @@ export function editOf(canRun: boolean): fc.Arbitrary<Edit> {
     ],
     [2, fc.record({ kind: fc.constant("remove"), file })],
     [1, fc.record({ kind: fc.constantFrom("touch", "folder"), file })],
+    [
+      2,
+      fc.record({
+        kind: fc.constant("mode"),
+        file: fc.constantFrom(...FOLDERS),
+        mode: fc.constantFrom(0o700, 0o2775, 0o755),
+      }),
+    ],
+    [
+      2,
+      fc.record({
+        kind: fc.constant("attribute"),
+        file: fc.constantFrom(...FILES, ...FOLDERS),
+        value: fc.constantFrom("1", "2"),
+      }),
+    ],
+    [1, fc.record({ kind: fc.constantFrom("fifo", "device"), file })],
     [2, fc.record({ kind: fc.constant("mode"), file, mode: fc.constantFrom(0o600, 0o644, 0o755) })],
     [
       2,
@@ -197,6 +227,7 @@ export function applyEdit(project: Project, edit: Edit): void {
   };
   const statOf = (name: string) => lstatSync(at(name), { throwIfNoEntry: false });
   const isFile = (name: string): boolean => statOf(name)?.isFile() === true;
+  const isFolder = (name: string): boolean => statOf(name)?.isDirectory() === true;
   switch (edit.kind) {
     case "write": {
       const before = isFile(edit.file) ? statOf(edit.file) : undefined;
@@ -217,7 +248,16 @@ export function applyEdit(project: Project, edit: Edit): void {
       mkdirSync(at(edit.file));
       return;
     case "mode":
-      if (isFile(edit.file)) chmodSync(at(edit.file), edit.mode);
+      if (isFile(edit.file) || isFolder(edit.file)) chmodSync(at(edit.file), edit.mode);
+      return;
+    case "attribute":
+      if (isFile(edit.file) || isFolder(edit.file))
+        xattrs.set(at(edit.file), "user.law", Buffer.from(edit.value));
+      return;
+    case "fifo":
+    case "device":
+      clear(edit.file);
+      makeNode(at(edit.file), edit.kind === "fifo" ? S_IFIFO | 0o644 : S_IFCHR | 0o600, 1, 3);
       return;
     case "link":
       clear(edit.file);
