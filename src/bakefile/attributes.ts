@@ -120,11 +120,7 @@ export const fieldOfName: ReadonlyMap<string, Field> = new Map(
 );
 
 /** Applies one row's function to one field; keeps the type relation between them in one place. */
-export function mergeField<F extends Field>(
-  into: TargetFields,
-  from: Readonly<TargetFields>,
-  field: F,
-): void {
+function mergeField<F extends Field>(into: TargetFields, from: Readonly<TargetFields>, field: F): void {
   const next: FieldValue<F> | undefined = from[field];
   if (next === undefined) return;
   const base: FieldValue<F> | undefined = into[field];

@@ -223,7 +223,7 @@ export function mayBeCompose({ name, text }: Source): boolean {
 type Kind = "hcl" | "json" | "compose" | "unknown";
 
 /** What a file is by its name: compose files are YAML. */
-export function kindOfName(name: string): Kind {
+function kindOfName(name: string): Kind {
   if (/\.ya?ml$/i.test(name)) return "compose";
   if (name.endsWith(".hcl")) return "hcl";
   if (name.endsWith(".json")) return "json";

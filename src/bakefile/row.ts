@@ -97,7 +97,7 @@ export function distinct(items: readonly string[]): readonly string[] {
   return [...new Set(items)].filter(item => item !== "");
 }
 
-export function readStrings(value: Value): readonly string[] | undefined {
+function readStrings(value: Value): readonly string[] | undefined {
   const list = convert(value, { kind: "list", element: STRING });
   return unwrapItems(list)?.map(item => {
     if (item.kind !== "string")

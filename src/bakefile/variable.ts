@@ -27,7 +27,7 @@ export function isPrimitive(type: Type): boolean {
 }
 
 /** A text as a string, bool or number. Numbers pass through a double, as in buildx. */
-export function primitiveFromText(name: string, text: string, type: Type): Value {
+function primitiveFromText(name: string, text: string, type: Type): Value {
   switch (type.kind) {
     case "string":
       return stringValue(text);
@@ -48,12 +48,12 @@ export function primitiveFromText(name: string, text: string, type: Type): Value
   }
 }
 
-export function isCsvType(type: Type): boolean {
+function isCsvType(type: Type): boolean {
   return type.kind === "list" || type.kind === "set" || type.kind === "tuple" || type.kind === "map";
 }
 
 /** A comma-separated text as a list, set, tuple or map (`key:value`). */
-export function collectionFromText(name: string, text: string, type: Type): Value {
+function collectionFromText(name: string, text: string, type: Type): Value {
   const json = `set ${name}_JSON to give it as JSON`;
   const element = "element" in type ? type.element : undefined;
   if (element !== undefined && !isPrimitive(element)) {

@@ -118,7 +118,7 @@ const CALLS: Readonly<Record<string, CallRequest["method"] | undefined>> = {
 };
 
 /** What a target asks its frontend instead of building; undefined to build. @throws BakeError "not-supported" */
-export function callMethodOf({ name, call }: BuildTarget): CallRequest["method"] | undefined {
+function callMethodOf({ name, call }: BuildTarget): CallRequest["method"] | undefined {
   const [method = ""] = call.split(",");
   if (Object.hasOwn(CALLS, method)) return CALLS[method];
   const known = ["build", "check", "outline", "targets", "subrequests.describe"];

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { StepReport } from "../engine/engine.ts";
 import { safeLine } from "../progress/lines.ts";
 
-export const REPORT_FORMATS = ["text", "json"] as const;
+const REPORT_FORMATS = ["text", "json"] as const;
 export type ReportFormat = (typeof REPORT_FORMATS)[number];
 
 /** Steps of a target; `note` stands beside its name, `facts` are further members of its JSON. */

@@ -3,7 +3,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import type { SolveRequest } from "./engine.ts";
 
 /** Names of the requests a request takes its inputs from. */
-export function linkedNames(request: SolveRequest): readonly string[] {
+function linkedNames(request: SolveRequest): readonly string[] {
   return request.work.tag === "frontend" ? Object.values(request.work.links) : [];
 }
 

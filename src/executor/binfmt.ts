@@ -8,7 +8,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { elfPattern } from "./elf.ts";
 import type { Architecture, Emulator } from "./emulators.ts";
 
-export const BINFMT = "/proc/sys/fs/binfmt_misc";
+const BINFMT = "/proc/sys/fs/binfmt_misc";
 
 /** argv[0] is kept (P), the program is opened (O) with its own rights (C), and the emulator now, outside of containers (F). */
 const FLAGS = "POCF";

@@ -18,7 +18,7 @@ const exporters = {
 
 export type ExporterKind = keyof typeof exporters;
 
-export function isExporterKind(type: string): type is ExporterKind {
+function isExporterKind(type: string): type is ExporterKind {
   return Object.hasOwn(exporters, type);
 }
 

@@ -17,7 +17,7 @@ import { BakeError } from "../diagnostic/error.ts";
 import { chmodEntry, type Directory, DirectoryTrail, locate, type Place } from "./directory.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import { type Owner, setOwner } from "./owner.ts";
-import { cleanPath, relativeToRoot, under } from "./rootpath.ts";
+import { cleanPath } from "./rootpath.ts";
 import { matchSources } from "./sources.ts";
 import { loadSetTimes, type SetTimes } from "./times.ts";
 import { createTreeView } from "./view.ts";
@@ -202,39 +202,14 @@ function emptyDirectory(directory: Directory, name: string): void {
 }
 
 /** Of directories that are made. */
-export interface DirectoryDetails {
+interface DirectoryDetails {
   readonly mode: number;
   readonly owner: Owner | undefined;
 }
 
 /** Opens the directory at a place, making it and its missing parents, all alike; the trail knows which. */
-export function openMaking(place: Place, trail: DirectoryTrail, details: DirectoryDetails): Directory {
+function openMaking(place: Place, trail: DirectoryTrail, details: DirectoryDetails): Directory {
   return trail.enter(place.directory, place.names, path => makeDirectory(path, details));
-}
-
-/** Makes a directory and its missing parents, all alike; `target` is inside `root` and resolved. Gives those made. */
-export function makeDirectories(
-  root: string,
-  target: string,
-  { timestampNs, ...details }: DirectoryDetails & { readonly timestampNs: bigint | undefined },
-  setTimes: SetTimes,
-): readonly string[] {
-  const made: string[] = [];
-  let at = root;
-  for (const part of relativeToRoot(root, target).split("/")) {
-    at = under(at, part);
-    const stats = lstatSync(at, { throwIfNoEntry: false });
-    if (stats === undefined) {
-      makeDirectory(at, details);
-      made.push(at);
-    } else if (!stats.isDirectory()) {
-      throw Object.assign(new Error(`"${relativeToRoot(root, at)}" is not a directory`), { code: "ENOTDIR" });
-    }
-  }
-  // Innermost first: making a child touches its parent.
-  if (timestampNs !== undefined)
-    for (const path of made.toReversed()) setTimes(path, timestampNs, timestampNs);
-  return made;
 }
 
 function makeDirectory(path: string, { mode, owner }: DirectoryDetails): void {
@@ -244,11 +219,7 @@ function makeDirectory(path: string, { mode, owner }: DirectoryDetails): void {
 }
 
 /** Sets the times of what was made, innermost first: making a child touches its parent. */
-export function setTimesOf(
-  { made }: DirectoryTrail,
-  timestampNs: bigint | undefined,
-  setTimes: SetTimes,
-): void {
+function setTimesOf({ made }: DirectoryTrail, timestampNs: bigint | undefined, setTimes: SetTimes): void {
   if (timestampNs === undefined) return;
   for (const { parent, name } of made.toReversed()) setTimes(parent.at(name), timestampNs, timestampNs);
 }

@@ -3,7 +3,6 @@ import { loadNative } from "../system/native.ts";
 
 export type MakeNode = (path: string, mode: number, major: number, minor: number) => string | undefined;
 
-export const S_IFMT = 0o170000;
 export const S_IFIFO = 0o010000;
 export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;

@@ -60,9 +60,9 @@ export interface SourceInfoMessage {
   readonly language: string;
 }
 
-export const exportCache = message<{ readonly value: boolean }>("ExportCache", { value: bool(1, "Value") });
+const exportCache = message<{ readonly value: boolean }>("ExportCache", { value: bool(1, "Value") });
 
-export const progressGroup = message<{ readonly id: string; readonly name: string; readonly weak: boolean }>(
+const progressGroup = message<{ readonly id: string; readonly name: string; readonly weak: boolean }>(
   "ProgressGroup",
   {
     id: text(1),
@@ -71,7 +71,7 @@ export const progressGroup = message<{ readonly id: string; readonly name: strin
   },
 );
 
-export const linuxResources = message<LinuxResourcesMessage>("LinuxResources", {
+const linuxResources = message<LinuxResourcesMessage>("LinuxResources", {
   memory: int64(1),
   memorySwap: int64(2),
   cpuShares: uint64(3),
@@ -90,28 +90,28 @@ export const metadataMessage = message<MetadataMessage>("OpMetadata", {
   linuxResources: sub(7, () => linuxResources, "linux_resources"),
 });
 
-export const position = message<PositionMessage>("Position", { line: int32(1), character: int32(2) });
+const position = message<PositionMessage>("Position", { line: int32(1), character: int32(2) });
 
-export const range = message<RangeMessage>("Range", {
+const range = message<RangeMessage>("Range", {
   start: sub(1, () => position),
   end: sub(2, () => position),
 });
 
-export const location = message<LocationMessage>("Location", {
+const location = message<LocationMessage>("Location", {
   sourceIndex: int32(1),
   ranges: list(sub(2, () => range)),
 });
 
-export const locations = message<LocationsMessage>("Locations", { locations: list(sub(1, () => location)) });
+const locations = message<LocationsMessage>("Locations", { locations: list(sub(1, () => location)) });
 
-export const sourceInfo = message<SourceInfoMessage>("SourceInfo", {
+const sourceInfo = message<SourceInfoMessage>("SourceInfo", {
   filename: text(1),
   data: bytes(2),
   definition: sub(3, () => definitionMessage),
   language: text(4),
 });
 
-export const sourceMessage = message<SourceMessage>("Source", {
+const sourceMessage = message<SourceMessage>("Source", {
   locations: map(1, number => sub(number, () => locations)),
   infos: list(sub(2, () => sourceInfo)),
 });

@@ -181,7 +181,7 @@ export function isEnded(step: Step): boolean {
 }
 
 /** `[stage 2/5] RUN x` wanted by target app becomes `[app stage 2/5] RUN x`, as buildx names it. */
-export function nameWithTargets(name: string, targets: readonly string[]): string {
+function nameWithTargets(name: string, targets: readonly string[]): string {
   if (targets.length === 0) return name;
   const shown =
     targets.slice(0, MAX_TARGETS).join(" ") +
@@ -190,7 +190,7 @@ export function nameWithTargets(name: string, targets: readonly string[]): strin
 }
 
 /** Seconds with four significant figures or so: `0.123`, `12.34`, `123.4`. */
-export function formatStamp(ms: number): string {
+function formatStamp(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   return seconds.toFixed(seconds < 10 ? 3 : seconds < 100 ? 2 : 1);
 }

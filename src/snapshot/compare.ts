@@ -186,6 +186,6 @@ function join(folder: string, name: string): string {
 }
 
 /** The order of names is that of their UTF-8 bytes, the same on every machine. */
-export function compareBytes(a: string, b: string): number {
+function compareBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

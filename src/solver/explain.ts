@@ -95,10 +95,7 @@ interface PartChange {
 }
 
 /** Labels whose values differ, in the order of this run, removed ones last. A label may occur several times. */
-export function compareParts(
-  before: readonly StoredPart[],
-  now: readonly StoredPart[],
-): readonly PartChange[] {
+function compareParts(before: readonly StoredPart[], now: readonly StoredPart[]): readonly PartChange[] {
   const old = byLabel(before);
   const fresh = byLabel(now);
   const changes: PartChange[] = [];

@@ -27,7 +27,7 @@ function isSourceScheme(scheme: string): scheme is SourceScheme {
 }
 
 /** Splits `scheme://rest` and loads the row. @throws BakeError "llb-invalid" */
-export async function loadSource(
+async function loadSource(
   identifier: string,
   deps: SourceDeps,
 ): Promise<{ binding: SourceBinding; locator: string }> {

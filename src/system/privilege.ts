@@ -55,11 +55,6 @@ export function parseIdMap(text: string): readonly IdRange[] {
   });
 }
 
-/** All ids of the machine, which is what a process outside of any user namespace has. */
-export function isWholeIdMap(map: readonly IdRange[]): boolean {
-  return map.some(({ inside, outside, count }) => inside === 0 && outside === 0 && count >= 0xffff_ffff);
-}
-
 /** Whether this is the user namespace of the machine itself; in others some rights are smaller, whatever ids they map. */
 export function isInitialNamespace(): boolean {
   initial ??= read("/proc/self/uid_map") === "" || namespaceOfSelf() === INITIAL_NAMESPACE;

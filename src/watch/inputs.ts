@@ -65,6 +65,6 @@ function stagingPrefix(output: string): string {
 }
 
 /** Whether a path is a directory's own or below it. */
-export function contains(directory: string, path: string): boolean {
+function contains(directory: string, path: string): boolean {
   return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
 }

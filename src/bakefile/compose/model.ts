@@ -26,7 +26,7 @@ const MAX_CHAIN = 100;
 const DEFAULT_PROJECT = "bake";
 
 /** Variables: the environment, then `.env` of the working directory, then `--var` over both. */
-export function composeEnvironment({ env, vars, readFile }: ComposeHost): Environment {
+function composeEnvironment({ env, vars, readFile }: ComposeHost): Environment {
   const out = new Map<string, string>();
   for (const [name, value] of Object.entries(env)) if (value !== undefined) out.set(name, value);
   const text = readFile(".env");

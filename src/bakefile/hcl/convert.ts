@@ -95,17 +95,6 @@ export function convert(value: Value, type: Type): Value {
   }
 }
 
-/** Whether `convert` would succeed. */
-export function canConvert(value: Value, type: Type): boolean {
-  try {
-    convert(value, type);
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof BakeError) return false;
-    throw thrown;
-  }
-}
-
 function convertNull(from: Type, to: Type): Value {
   if (from.kind !== "dynamic" && unify([from, to]) === undefined && !equalTypes(from, to)) {
     throw new BakeError("bake-evaluate", `expected ${withArticle(to)}, found a null ${typeName(from)}`);

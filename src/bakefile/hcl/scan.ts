@@ -27,7 +27,7 @@ export interface Cursor {
 }
 
 /** Deeper nesting than any written file has; keeps recursion far from the end of the stack. */
-export const MAX_DEPTH = 150;
+const MAX_DEPTH = 150;
 
 export function createCursor(
   source: Source,

@@ -193,7 +193,7 @@ const ORDER: readonly Value["kind"][] = [
 ];
 
 /** A total order: false before true, numbers by size, strings by bytes, collections by their items, null last. */
-export function compareValues(a: Value, b: Value): number {
+function compareValues(a: Value, b: Value): number {
   if (a.kind === "string" && b.kind === "string") return compareUtf8(a.value, b.value);
   if (a.kind === "number" && b.kind === "number") return compareNumbers(a.value, b.value);
   if (a.kind === "bool" && b.kind === "bool") return Number(a.value) - Number(b.value);

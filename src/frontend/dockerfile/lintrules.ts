@@ -9,7 +9,7 @@ interface RuleText {
   readonly page?: string | false;
 }
 
-export const lintRules = {
+const lintRules = {
   ConsistentInstructionCasing: {
     description: "All commands within the Dockerfile should use the same casing (either upper or lower)",
   },

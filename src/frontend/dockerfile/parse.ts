@@ -304,7 +304,7 @@ function takesHeredocs(parts: InstructionParts, options: ParseOptions, escape: s
 }
 
 /** Whether arguments are a JSON list; text that only looks like one is the shell form. */
-export function isJsonForm(rest: string): boolean {
+function isJsonForm(rest: string): boolean {
   if (!trimLeft(rest).startsWith("[")) return false;
   try {
     return Array.isArray(JSON.parse(trimLeft(rest)));

@@ -38,7 +38,7 @@ export function expand(
 }
 
 /** Runs an expansion and warns about the names it misses, also when it fails. */
-export function withReport<T>(
+function withReport<T>(
   line: InstructionLine,
   stage: Stage,
   conversion: Conversion,

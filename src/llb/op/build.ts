@@ -22,7 +22,7 @@ export const LLB_DEFINITION_INPUT = "buildkit.llb.definition";
 /** Names another file. */
 export const DEFINITION_FILE_ATTR = "llbbuild.filename";
 
-export const buildInput = message<BuildInput>("BuildInput", { input: int64(1) });
+const buildInput = message<BuildInput>("BuildInput", { input: int64(1) });
 
 export const buildOp = message<BuildOp>("BuildOp", {
   builder: int64(1),

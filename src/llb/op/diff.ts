@@ -13,9 +13,9 @@ export interface DiffInput {
   readonly input: number;
 }
 
-export const lowerInput = message<DiffInput>("LowerDiffInput", { input: int64(1) });
+const lowerInput = message<DiffInput>("LowerDiffInput", { input: int64(1) });
 
-export const upperInput = message<DiffInput>("UpperDiffInput", { input: int64(1) });
+const upperInput = message<DiffInput>("UpperDiffInput", { input: int64(1) });
 
 export const diffOp = message<DiffOp>("DiffOp", {
   lower: sub(1, () => lowerInput),

@@ -108,7 +108,7 @@ export interface Ulimit {
   readonly hard: bigint;
 }
 
-export const proxyEnv = message<ProxyEnv>("ProxyEnv", {
+const proxyEnv = message<ProxyEnv>("ProxyEnv", {
   httpProxy: text(1, "http_proxy"),
   httpsProxy: text(2, "https_proxy"),
   ftpProxy: text(3, "ftp_proxy"),
@@ -116,9 +116,9 @@ export const proxyEnv = message<ProxyEnv>("ProxyEnv", {
   allProxy: text(5, "all_proxy"),
 });
 
-export const hostIp = message<HostIp>("HostIP", { host: text(1, "Host"), ip: text(2, "IP") });
+const hostIp = message<HostIp>("HostIP", { host: text(1, "Host"), ip: text(2, "IP") });
 
-export const ulimit = message<Ulimit>("Ulimit", {
+const ulimit = message<Ulimit>("Ulimit", {
   name: text(1, "Name"),
   soft: bigint(2, "Soft"),
   hard: bigint(3, "Hard"),
@@ -138,9 +138,9 @@ export const execMeta = message<ExecMeta>("Meta", {
   validExitCodes: list(int32(12)),
 });
 
-export const tmpfsOptions = message<TmpfsOptions>("TmpfsOpt", { size: int64(1) });
+const tmpfsOptions = message<TmpfsOptions>("TmpfsOpt", { size: int64(1) });
 
-export const cacheOptions = message<CacheOptions>("CacheOpt", {
+const cacheOptions = message<CacheOptions>("CacheOpt", {
   id: text(1, "ID"),
   sharing: choice(2, "CacheSharingOpt", { shared: "SHARED", private: "PRIVATE", locked: "LOCKED" }),
 });
@@ -153,11 +153,11 @@ const lentFile = {
   optional: bool(5),
 };
 
-export const secretOptions = message<SecretOptions>("SecretOpt", lentFile);
+const secretOptions = message<SecretOptions>("SecretOpt", lentFile);
 
-export const sshOptions = message<SshOptions>("SSHOpt", lentFile);
+const sshOptions = message<SshOptions>("SSHOpt", lentFile);
 
-export const mountMessage = message<Mount>("Mount", {
+const mountMessage = message<Mount>("Mount", {
   input: int64(1),
   selector: text(2),
   dest: text(3),
@@ -177,13 +177,13 @@ export const mountMessage = message<Mount>("Mount", {
   contentCache: choice(24, "MountContentCache", { default: "DEFAULT", on: "ON", off: "OFF" }),
 });
 
-export const secretEnv = message<SecretEnv>("SecretEnv", {
+const secretEnv = message<SecretEnv>("SecretEnv", {
   id: text(1, "ID"),
   name: text(2),
   optional: bool(3),
 });
 
-export const cdiDevice = message<CdiDevice>("CDIDevice", { name: text(1), optional: bool(2) });
+const cdiDevice = message<CdiDevice>("CDIDevice", { name: text(1), optional: bool(2) });
 
 export const execOp = message<ExecOp>("ExecOp", {
   meta: sub(1, () => execMeta),

@@ -115,7 +115,7 @@ export interface NamedUser {
   readonly input: number;
 }
 
-export const namedUser = message<NamedUser>("NamedUserOpt", { name: text(1), input: int64(2) });
+const namedUser = message<NamedUser>("NamedUserOpt", { name: text(1), input: int64(2) });
 
 export const userOption = message<UserOption>("UserOpt", {
   user: oneof<{ readonly byName: NamedUser; readonly byID: number }>({
@@ -129,7 +129,7 @@ export const chown = message<Chown>("ChownOpt", {
   group: sub(2, () => userOption),
 });
 
-export const copyAction = message<CopyAction>("FileActionCopy", {
+const copyAction = message<CopyAction>("FileActionCopy", {
   src: text(1),
   dest: text(2),
   owner: sub(3, () => chown),
@@ -148,7 +148,7 @@ export const copyAction = message<CopyAction>("FileActionCopy", {
   requiredPaths: list(text(16, "required_paths")),
 });
 
-export const mkfileAction = message<MkfileAction>("FileActionMkFile", {
+const mkfileAction = message<MkfileAction>("FileActionMkFile", {
   path: text(1),
   mode: int32(2),
   data: bytes(3),
@@ -156,7 +156,7 @@ export const mkfileAction = message<MkfileAction>("FileActionMkFile", {
   timestamp: bigint(5),
 });
 
-export const mkdirAction = message<MkdirAction>("FileActionMkDir", {
+const mkdirAction = message<MkdirAction>("FileActionMkDir", {
   path: text(1),
   mode: int32(2),
   makeParents: bool(3),
@@ -164,20 +164,20 @@ export const mkdirAction = message<MkdirAction>("FileActionMkDir", {
   timestamp: bigint(5),
 });
 
-export const rmAction = message<RmAction>("FileActionRm", {
+const rmAction = message<RmAction>("FileActionRm", {
   path: text(1),
   allowNotFound: bool(2),
   allowWildcard: bool(3),
 });
 
-export const symlinkAction = message<SymlinkAction>("FileActionSymlink", {
+const symlinkAction = message<SymlinkAction>("FileActionSymlink", {
   oldpath: text(1),
   newpath: text(2),
   owner: sub(3, () => chown),
   timestamp: bigint(4),
 });
 
-export const fileAction = message<FileAction>("FileAction", {
+const fileAction = message<FileAction>("FileAction", {
   input: int64(1),
   secondaryInput: int64(2),
   output: int64(3),

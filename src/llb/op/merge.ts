@@ -11,7 +11,7 @@ export interface MergeInput {
   readonly input: number;
 }
 
-export const mergeInput = message<MergeInput>("MergeInput", { input: int64(1) });
+const mergeInput = message<MergeInput>("MergeInput", { input: int64(1) });
 
 export const mergeOp = message<MergeOp>("MergeOp", { inputs: list(sub(1, () => mergeInput)) });
 

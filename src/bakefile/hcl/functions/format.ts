@@ -15,7 +15,7 @@ interface Verb {
 const PATTERN =
   /%(?:%|(?<flags>[-+ 0#]*)(?<width>\d+)?(?:\.(?<precision>\d*))?(?:\[(?<index>\d+)\])?(?<letter>[a-zA-Z]))/gu;
 
-export function formatText(template: string, args: readonly Value[]): string {
+function formatText(template: string, args: readonly Value[]): string {
   let next = 0;
   let highest = 0;
   let explicit = false;
