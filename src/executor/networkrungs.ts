@@ -5,6 +5,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
 export interface NetworkTools {
@@ -39,7 +40,11 @@ export interface NetworkRung {
 
 const run = promisify(execFile);
 
-const START_TIMEOUT_MS = 10_000;
+/** It takes a quarter of a second; on a machine with too much to do, too, steps shall not share its network instead. */
+const START_TIMEOUT_MS = 30_000;
+const TOO_LONG = `it was not ready within ${START_TIMEOUT_MS / 1_000} s`;
+/** Dying takes a millisecond, and longer on a machine with too much to do. */
+const END_TIMEOUT_MS = 5_000;
 
 /** Best first. None needs a set-up of the machine that outlives the build. */
 export const networkRungs: readonly NetworkRung[] = [
@@ -126,7 +131,12 @@ async function start(file: string, args: readonly string[], signal: AbortSignal)
     await run(file, [...args], { signal, timeout: START_TIMEOUT_MS, killSignal: "SIGKILL" });
   } catch (thrown) {
     signal.throwIfAborted();
-    const { stderr, message } = thrown as { readonly stderr?: string; readonly message: string };
+    const { stderr, message, killed } = thrown as {
+      readonly stderr?: string;
+      readonly message: string;
+      readonly killed?: boolean;
+    };
+    if (killed === true) throw new Error(TOO_LONG, { cause: thrown });
     // What it says for people comes last; older versions cannot reach the system log and say so at each line.
     const lines = (stderr ?? "").split("\n").filter(line => line.trim() !== "" && !/to syslog$/.test(line));
     throw new Error(lines.at(-1) ?? message, { cause: thrown });
@@ -144,13 +154,14 @@ function background(pid: number, argument: string): Pick<Link, "isAlive" | "clos
   };
   return {
     isAlive,
-    close() {
+    async close() {
       try {
         if (isAlive()) process.kill(pid, "SIGKILL");
       } catch {
         // It ended by itself.
       }
-      return Promise.resolve();
+      // It is no child of this process, whose end would be told.
+      for (const start = Date.now(); isAlive() && Date.now() - start < END_TIMEOUT_MS;) await delay(1);
     },
   };
 }
@@ -162,7 +173,7 @@ function ready(child: ChildProcess, signal: AbortSignal): Promise<void> {
     const pipe = child.stdio[3] as Readable;
     const fail = (error: Error): void => done(() => reject(error));
     const abort = (): void => fail(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
-    const timer = setTimeout(() => fail(new Error("it did not get ready")), START_TIMEOUT_MS);
+    const timer = setTimeout(() => fail(new Error(TOO_LONG)), START_TIMEOUT_MS);
     const done = (settle: () => void): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
