@@ -120,13 +120,11 @@ function holder(fd: number, path: string, shared: boolean): HeldLock {
   };
 }
 
-/** A disk may fail for a moment; a file that stays for longer is free, and gone when the lock is next given back. */
+/** A disk may fail for a moment. A file that stays for longer is free, and gone when the lock is next given back. */
 function removeLockFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
+  for (let tries = 2; tries > 0; tries--) {
     try {
-      unlinkSync(path);
+      return unlinkSync(path);
     } catch {
       // What the lock was held for is done all the same.
     }
