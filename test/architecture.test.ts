@@ -44,6 +44,7 @@ const allowed = {
       "diagnostic",
       "oci",
       "pattern",
+      "system",
       "progress",
       "llb",
       "solver",

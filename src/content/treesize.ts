@@ -1,7 +1,8 @@
 // What a file tree takes on its disk, as du(1) counts it: allocated blocks, each file once however many names it has.
-import { lstatSync, readdirSync, type Stats } from "node:fs";
+import { readdirSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { join } from "node:path";
+import { lstatIfThere } from "../system/lstat.ts";
 import { isCode } from "./root.ts";
 
 /** POSIX stat(2) counts blocks of this size, whatever the file system's own. */
@@ -25,7 +26,7 @@ export async function treeSize(path: string, signal?: AbortSignal): Promise<numb
 /** As `treeSize`, and whether files are shared with other trees. Other file systems mounted inside are left out. */
 export async function measureTree(path: string, signal?: AbortSignal): Promise<TreeSize> {
   const linked = new Map<number, { readonly bytes: number; readonly links: number; names: number }>();
-  const top = statIfThere(path);
+  const top = lstatIfThere(path);
   if (top === undefined) return { bytes: 0, isShared: false, wholeBytes: 0 };
   let bytes = top.blocks * BLOCK_BYTES;
   const folders = top.isDirectory() ? [path] : [];
@@ -33,7 +34,7 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     signal?.throwIfAborted();
     for (const name of namesIfThere(folder)) {
-      const found = statIfThere(join(folder, name));
+      const found = lstatIfThere(join(folder, name));
       if (found === undefined || found.dev !== top.dev) continue;
       const size = found.blocks * BLOCK_BYTES;
       if (found.isDirectory()) folders.push(join(folder, name));
@@ -57,15 +58,6 @@ export async function measureTree(path: string, signal?: AbortSignal): Promise<T
     bytes += (file.bytes * Math.min(file.names, file.links)) / file.links;
   }
   return { bytes: Math.round(bytes), isShared, wholeBytes };
-}
-
-function statIfThere(path: string): Stats | undefined {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false });
-  } catch (thrown) {
-    if (isCode(thrown, "ENOTDIR")) return undefined;
-    throw thrown;
-  }
 }
 
 function namesIfThere(folder: string): readonly string[] {

@@ -2,7 +2,7 @@
 // removed after the step, since the snapshot is to hold what the command did, nothing else.
 import { readdirSync, rmdirSync, statSync, unlinkSync, utimesSync } from "node:fs";
 import { dirname } from "node:path";
-import { lstatOrNone } from "../layer/lstat.ts";
+import { lstatOrNone } from "../system/lstat.ts";
 import { relativeToRoot, resolveInRoot } from "../layer/rootpath.ts";
 
 export interface MountStubs {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { BakeError } from "../diagnostic/error.ts";
-import { lstatOrNone } from "../layer/lstat.ts";
+import { lstatOrNone } from "../system/lstat.ts";
 import { resolveInRoot } from "../layer/rootpath.ts";
 import { isMappedId } from "../system/privilege.ts";
 

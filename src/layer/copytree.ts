@@ -8,7 +8,7 @@ import { Destination } from "./destination.ts";
 import { errnoOf, fileFailure } from "./errno.ts";
 import type { ListedMatch } from "./contenthash.ts";
 import { BLOCK_BYTES, type CopySharing, FileCopier, linkOrNothing } from "./filecopy.ts";
-import { lstatIfThere } from "./lstat.ts";
+import { lstatIfThere } from "../system/lstat.ts";
 import { loadMakeNode, type MakeNode, S_IFBLK, S_IFCHR, S_IFIFO, splitDevice } from "./mknod.ts";
 import { planRevision, type Revision } from "./revision.ts";
 import { relativeToRoot, under } from "./rootpath.ts";

@@ -3,7 +3,7 @@
 // Only additions and replacements of files are done this way: nothing in it needs whiteouts or opaque directories
 // (Documentation/filesystems/overlayfs.rst).
 import { chmodSync, lchownSync, lstatSync, mkdirSync, type Stats } from "node:fs";
-import { lstatIfThere } from "./lstat.ts";
+import { lstatIfThere } from "../system/lstat.ts";
 import { type Owner, setOwner } from "./owner.ts";
 import { relativeToRoot, resolveInRoot, under } from "./rootpath.ts";
 import type { SetTimes } from "./times.ts";

@@ -1,7 +1,7 @@
 // Why a path that a step reads is not there: an ignore file hides it, or the user meant another one.
 import { BakeError } from "../diagnostic/error.ts";
 import { positionAt } from "../diagnostic/source.ts";
-import { lstatOrNone } from "../layer/lstat.ts";
+import { lstatOrNone } from "../system/lstat.ts";
 import { nearestPath } from "../layer/nearest.ts";
 import { cleanPath, under } from "../layer/rootpath.ts";
 import { compileIgnore } from "../pattern/ignore.ts";

@@ -4,7 +4,7 @@
 import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Owner } from "../content/lease.ts";
-import { lstatOrNone } from "../layer/lstat.ts";
+import { lstatOrNone } from "../system/lstat.ts";
 import type { MountPoints } from "./snapshotter.ts";
 
 const layers = new WeakMap<Owner, Map<MountPoints, string>>();

@@ -1,6 +1,5 @@
 // Looks at a path that may be anybody's: below a file, beyond folders that may not be entered, or not there at all.
 import { lstatSync, type Stats } from "node:fs";
-import { errnoOf } from "./errno.ts";
 
 /** What is at a path, no link followed; undefined when that cannot be told, whatever the reason. */
 export function lstatOrNone(path: string): Stats | undefined {
@@ -16,7 +15,7 @@ export function lstatIfThere(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (thrown) {
-    if (errnoOf(thrown) === "ENOTDIR") return undefined;
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOTDIR") return undefined;
     throw thrown;
   }
 }
