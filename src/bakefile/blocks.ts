@@ -71,6 +71,7 @@ const LABEL = /^[a-zA-Z0-9_-]+$/;
 /** Attributes that refer to each other in longer chains than this are refused before the stack ends. */
 const MAX_CHAIN = 200;
 
+/** Evaluates nothing yet: first the blocks get their names, then each is resolved when something asks for it. */
 export function createBlocks({ blocks, values, root, run, load, problems }: BlocksOptions): Blocks {
   const states = new Map<Block, BlockState>();
   const byName = new Map<string, Map<string, Block[]>>(

@@ -56,6 +56,7 @@ function splitField(field: string): [string, string] {
   return [field.slice(0, at), field.slice(at + 1)];
 }
 
+/** `type=local,dest=out`; a text without keys is a folder, `-` a tar archive on standard output. @throws BakeError */
 export function parseOutput(text: string): OutputEntry {
   const fields = parseCsvFields(text);
   if (fields.length === 1 && fields[0] === text && !text.startsWith("type=")) {
@@ -91,6 +92,7 @@ export function parseCaches(text: string): readonly CacheEntry[] {
   return [{ type, attrs }];
 }
 
+/** `type=sbom`, `type=provenance,mode=max`. @throws BakeError */
 export function parseAttest(text: string): AttestEntry {
   let type = "";
   let disabled = false;
@@ -114,6 +116,7 @@ function expectBool(value: string, field: string): boolean {
 
 const SECRET_KEYS = ["type", "id", "source", "src", "env"];
 
+/** `id=key,src=path` or `id=key,env=NAME`. @throws BakeError */
 export function parseSecret(text: string): SecretEntry {
   let type = "";
   let id = "";
@@ -132,6 +135,7 @@ export function parseSecret(text: string): SecretEntry {
   return type === "env" && env === "" ? { id, src: "", env: src } : { id, src, env };
 }
 
+/** `default`, or `id=path,path`. */
 export function parseSsh(text: string): SshEntry {
   const at = text.indexOf("=");
   return at < 0 ? { id: text, paths: [] } : { id: text.slice(0, at), paths: text.slice(at + 1).split(",") };
@@ -140,6 +144,7 @@ export function parseSsh(text: string): SshEntry {
 const LOG_LEVELS: Readonly<Record<string, string>> = { warn: "warning" };
 const KNOWN_LEVELS = ["panic", "fatal", "error", "warning", "warn", "info", "debug", "trace"];
 
+/** `filename=path,strict=true`. @throws BakeError */
 export function parsePolicy(text: string): PolicyEntry {
   return policyFromFields(parseCsvFields(text).map(splitField));
 }

@@ -1,5 +1,6 @@
 // Shell patterns for names of targets: `*`, `?`, `[a-z]`, `\` (Go's path.Match).
 
+/** Whether a name is to be matched instead of looked up. */
 export function isPattern(text: string): boolean {
   return /[*?[\]]/.test(text);
 }

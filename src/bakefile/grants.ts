@@ -57,6 +57,7 @@ function namesSecret(text: string, id: string): boolean {
   return text.split(",").some(field => field.trim().replace(/^"/, "").replace(/"$/, "") === `id=${id}`);
 }
 
+/** All that any of them grants. */
 export function mergeGrants(all: readonly Grants[]): Grants {
   return {
     reads: all.flatMap(({ reads }) => reads),

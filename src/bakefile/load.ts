@@ -47,6 +47,7 @@ export interface BakeDocument extends Evaluated {
   readonly composeOnly: boolean;
 }
 
+/** Reads and evaluates all files, later ones over earlier ones; every problem at once. No value when there are errors. */
 export function loadBakeFiles(input: BakeInput): Diagnosed<BakeDocument> {
   const problems: Diagnostic[] = [];
   const given = new Map<string, string>();

@@ -58,6 +58,7 @@ const MAX_CHAIN = 200;
 /** Marks a name that has no definition; callers may let it pass so that try() can handle it. */
 class UndefinedName extends BakeError {}
 
+/** Resolves nothing yet: names are resolved when something asks for them. */
 export function createNames({
   collected,
   builtins,

@@ -3,6 +3,7 @@ import { compareUtf8, goJson, sortedRecord } from "../oci/json.ts";
 import { attributeTable, fields, printField } from "./attributes.ts";
 import type { ResolvedBake, ResolvedTarget } from "./resolve.ts";
 
+/** Ends with a line break. */
 export function printBake(resolved: ResolvedBake): string {
   const group: Record<string, unknown> = {};
   for (const name of [...resolved.groups.keys()].sort(compareUtf8)) {

@@ -86,10 +86,12 @@ export function withPlace(diagnostic: Diagnostic, message: string, range: Range)
   return { ...diagnostic, related: [...(diagnostic.related ?? []), { message, range }] };
 }
 
+/** A file says what no bake file may say. */
 export function schemaError(message: string, range: Range, hint?: string): BakeError {
   return new BakeError("bake-schema", message, { range, hint });
 }
 
+/** An expression has no value. */
 export function evaluateError(message: string, range: Range, hint?: string): BakeError {
   return new BakeError("bake-evaluate", message, { range, hint });
 }

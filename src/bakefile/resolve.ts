@@ -53,6 +53,7 @@ export interface ResolveOptions {
 /** More inheritance steps than this in a row are refused. */
 const MAX_PARENTS = 500;
 
+/** The targets and groups of a run; every problem at once. No value when there are any. */
 export function resolveTargets(document: BakeDocument, options: ResolveOptions): Diagnosed<ResolvedBake> {
   const diagnostics: Diagnostic[] = [];
   try {

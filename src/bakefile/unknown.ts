@@ -15,6 +15,7 @@ export function unknownTarget(name: string, targets: Targets, groups: Groups): B
   return new BakeError("bake-resolve", `unknown target "${name}"`, { hint: hint ?? fallback });
 }
 
+/** Told where the parent is written. */
 export function unknownParent(heir: TargetDefinition, parent: string, targets: Targets): BakeError {
   return new BakeError("bake-resolve", `target "${heir.name}" inherits from unknown target "${parent}"`, {
     range: heir.itemRanges?.inherits.get(parent) ?? heir.attributeRanges.get("inherits") ?? heir.range,
@@ -22,6 +23,7 @@ export function unknownParent(heir: TargetDefinition, parent: string, targets: T
   });
 }
 
+/** Told where the member is written. */
 export function unknownMember(
   group: GroupDefinition,
   member: string,

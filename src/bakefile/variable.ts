@@ -22,6 +22,7 @@ function problem(message: string, hint?: string): BakeError {
   return new BakeError("bake-evaluate", message, { hint });
 }
 
+/** Whether values of the type can be written as plain text. */
 export function isPrimitive(type: Type): boolean {
   return type.kind === "string" || type.kind === "number" || type.kind === "bool";
 }

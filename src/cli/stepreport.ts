@@ -17,12 +17,14 @@ export interface TargetReport {
 /** Words for steps that executed: what happened, or what would. */
 export type Tense = "RAN" | "RUN";
 
+/** For commander. @throws InvalidArgumentError */
 export function parseFormat(text: string): ReportFormat {
   const format = REPORT_FORMATS.find(known => known === text);
   if (format === undefined) throw new InvalidArgumentError(`expected ${REPORT_FORMATS.join(" or ")}.`);
   return format;
 }
 
+/** The steps that matter, a target after the other, to be read by people. */
 export function reportText(targets: readonly TargetReport[], tense: Tense): string {
   return targets
     .map(({ name, note, steps }) => {
@@ -32,6 +34,7 @@ export function reportText(targets: readonly TargetReport[], tense: Tense): stri
     .join("\n");
 }
 
+/** The same to be read by programs; it ends with a line break. */
 export function reportJson(targets: readonly TargetReport[], tense: Tense): string {
   const target = Object.fromEntries(
     targets.map(({ name, facts, steps }) => [

@@ -8,6 +8,7 @@ export function newOwnerName(): string {
   return `${ofThisProcess()}${randomBytes(4).toString("hex")}`;
 }
 
+/** Whether a name is one of this process. Of the next process with the same id it is not. */
 export function isOfThisProcess(name: string): boolean {
   return name.startsWith(ofThisProcess());
 }

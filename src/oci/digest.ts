@@ -9,6 +9,7 @@ export type Digest = string & { readonly [digestBrand]: true };
 
 const FORM = /^sha(?:256|384|512):[0-9a-f]+$/;
 
+/** Whether a text has the form of a digest, of an algorithm that is known here. */
 export function isDigest(text: string): text is Digest {
   // With the numbers of digits in it the expression would take most of a millisecond to compile.
   return FORM.test(text) && text.length === 7 + Number(text.slice(3, 6)) / 4;

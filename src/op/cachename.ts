@@ -30,10 +30,16 @@ export function mountsOfPlatform(
   );
 }
 
-export function cacheName({ cache }: Pick<Mount, "cache">): string {
-  return nameOfCache({ id: cache?.id ?? "", sharing: cache?.sharing ?? "shared" });
+/** The name of the folder that a cache mount stands for. */
+export function cacheName(mount: Pick<Mount, "cache">): string {
+  return nameOfCache(identityOf(mount));
 }
 
+function identityOf({ cache }: Pick<Mount, "cache">): CacheIdentity {
+  return { id: cache?.id ?? "", sharing: cache?.sharing ?? "shared" };
+}
+
+/** Ids may be any text, so the name is a hash. */
 export function nameOfCache({ id, sharing }: CacheIdentity): string {
   return digestHex(digestOf(`${id}\0${sharing}`));
 }
@@ -43,8 +49,9 @@ export function cacheNote(name: string): string {
   return `${name}.id`;
 }
 
-export async function writeCacheNote(folder: string, { cache }: Pick<Mount, "cache">): Promise<void> {
-  const identity: CacheIdentity = { id: cache?.id ?? "", sharing: cache?.sharing ?? "shared" };
+/** Notes what the cache of a mount is called; `folder` is the one that holds all caches. */
+export async function writeCacheNote(folder: string, mount: Pick<Mount, "cache">): Promise<void> {
+  const identity = identityOf(mount);
   await writeFile(join(folder, cacheNote(nameOfCache(identity))), `${JSON.stringify(identity)}\n`, {
     mode: 0o600,
   });

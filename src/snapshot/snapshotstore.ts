@@ -264,6 +264,7 @@ export function touchSnapshot(root: StateRoot, id: SnapshotId): void {
   }
 }
 
+/** The failure when a snapshot that something refers to is gone. */
 export function missing(id: SnapshotId): BakeError {
   return new BakeError("state-unusable", `snapshot "${id}" is missing from the state directory`, {
     hint: "build again without the cache; if it stays, delete the state directory (only cached results are lost)",

@@ -222,6 +222,7 @@ export function keyedInputs<R>(node: Node<R>): readonly KeyedInput[] {
   }));
 }
 
+/** An output that is at hand, whichever vertex of equal key made it. */
 export function resultOf<R>(node: Node<R>, index: number): R | undefined {
   return resultsOf(workerOf(node).state).get(index);
 }

@@ -63,6 +63,7 @@ export type Outcome<R> =
 
 const NOTHING: ReadonlySet<Optimization> = new Set();
 
+/** Nothing starts before `solve` is called. */
 export function createSolver<R>(options: SolveOptions<R>): Solver<R> {
   const { store, clock, emit, release, pools, nonce, keepGoing = false, mayExecute, targetsOf } = options;
   const without = options.without ?? NOTHING;

@@ -27,6 +27,7 @@ export interface StepVerdict {
   readonly record?: Digest;
 }
 
+/** As things stand: of a vertex that is not done yet it may still change. */
 export function verdictOf<R>(node: Node<R>): StepVerdict {
   const { digest: id, name } = node.vertex;
   const worker = workerOf(node);

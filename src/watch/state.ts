@@ -56,6 +56,7 @@ export const initialStep: WatchStep = {
   actions: [{ type: "run" }],
 };
 
+/** The next state and what is to be done. Events that no longer matter leave the state as it is. */
 export function stepWatch(state: WatchState, event: WatchEvent): WatchStep {
   const stay: WatchStep = { state, actions: [] };
   if (event.type === "stop") {

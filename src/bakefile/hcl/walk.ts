@@ -17,6 +17,7 @@ export interface Mention {
 
 const cache = new WeakMap<Expression, Mentions>();
 
+/** Found out once for each expression. */
 export function mentionsOf(expression: Expression): Mentions {
   let found = cache.get(expression);
   if (found === undefined) {
