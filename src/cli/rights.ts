@@ -63,12 +63,18 @@ export async function takeRights(environment: Environment, rootPath: string): Pr
  */
 async function killLeftovers(rootPath: string): Promise<void> {
   if (!hasOwners(rootPath)) return;
-  const [{ openStateRoot }, { sweepDyingOwners }] = await Promise.all([
+  const [{ openStateRoot }, { whileOpen }, { sweepDyingOwners }] = await Promise.all([
     import("../content/root.ts"),
+    import("../content/gate.ts"),
     import("../content/sweep.ts"),
   ]);
-  // What is wrong with the directory is told by whoever opens it.
-  await openStateRoot(rootPath).then(sweepDyingOwners, () => undefined);
+  try {
+    const root = await openStateRoot(rootPath);
+    // Nothing of this process is in it that would keep another one from taking it down meanwhile.
+    await whileOpen(root.path, () => sweepDyingOwners(root));
+  } catch {
+    // What is wrong with the directory is told by whoever opens it.
+  }
 }
 
 function hasOwners(rootPath: string): boolean {

@@ -40,10 +40,10 @@ export async function sweepDeadOwners(root: StateRoot): Promise<readonly string[
  * just starting: until that runs, it shares what tells that its starter lives.
  */
 export async function sweepDyingOwners(root: StateRoot): Promise<void> {
+  const others = readdirSync(root.owners).filter(name => !isOfThisProcess(name));
   const locks = await openByteLocks(root);
   try {
-    const isDying = (name: string): boolean => locks.holder(ownerByte(name)) === undefined;
-    const dying = new Set(readdirSync(root.owners).filter(name => !isOfThisProcess(name) && isDying(name)));
+    const dying = new Set(others.filter(name => locks.holder(ownerByte(name)) === undefined));
     const deadline = Date.now() + DYING_WAIT_MS;
     for (let waitMs = 1; ; waitMs = Math.min(25, waitMs * 2)) {
       const { living } = await sweepOwners(root);
