@@ -1,33 +1,19 @@
-// The solver's store on disk: keys name records, records name snapshots. An append-only journal shared by all processes
-// of a state directory; every answer is checked against what really exists.
+// The solver's store on disk, an append-only journal shared by all processes of a state directory; every answer is
+// checked against what really exists.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Claims } from "../content/claims.ts";
-import { isObject, openJournal } from "../content/journal.ts";
 import type { Owner } from "../content/lease.ts";
 import { describeHolder } from "../content/lock.ts";
 import type { StateRoot } from "../content/root.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { Ref } from "../snapshot/ref.ts";
 import { parseSnapshotId, type Snapshotter } from "../snapshot/snapshotter.ts";
 import { touchSnapshot } from "../snapshot/snapshotstore.ts";
 import { storedPart } from "../solver/cachekey.ts";
 import type { CacheKey, CacheRecord, CacheStore, StoredPart } from "../solver/op.ts";
-
-/** What one output of an execution left: a snapshot's id, "scratch", or null when it cannot be kept. */
-type StoredOutput = string | null;
-
-type JournalRecord =
-  /** An execution: its results, and the parts of its keys for explanations. */
-  | {
-      readonly type: "record";
-      readonly id: Digest;
-      readonly vertex: Digest;
-      readonly name: string;
-      readonly outputs: readonly StoredOutput[];
-      readonly parts: readonly StoredPart[];
-    }
-  | { readonly type: "key"; readonly key: Digest; readonly id: Digest };
+import { createJournalIndex } from "./journalindex.ts";
+import { type JournalRecord, openCacheJournal, type StoredOutput } from "./journalrecord.ts";
 
 export interface DiskStoreDeps {
   readonly root: StateRoot;
@@ -44,36 +30,12 @@ export interface DiskStore extends CacheStore<Ref> {
 
 /** Opens the build cache of a state directory. The journal is read when first asked, then only its new end. */
 export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps): DiskStore {
-  const journal = openJournal<JournalRecord>(root, owner, "cache", {
-    encode: record => record,
-    decode: decodeRecord,
-  });
-  const records = new Map<Digest, readonly StoredOutput[]>();
-  const keys = new Map<Digest, Digest>();
-  const partsById = new Map<Digest, readonly StoredPart[]>();
-  const partsByVertex = new Map<string, readonly StoredPart[]>();
-  const partsByName = new Map<string, readonly StoredPart[]>();
-  let refreshing: Promise<void> | undefined;
-
-  const apply = (record: JournalRecord): void => {
-    if (record.type === "key") {
-      keys.set(record.key, record.id);
-      return;
-    }
-    records.set(record.id, record.outputs);
-    partsById.set(record.id, record.parts);
-    partsByVertex.set(record.vertex, record.parts);
-    partsByName.set(record.name, record.parts);
-  };
-  const refresh = async (): Promise<void> => {
-    const chunk = await journal.refresh();
-    if (chunk.restarted)
-      for (const map of [records, keys, partsById, partsByVertex, partsByName]) map.clear();
-    chunk.records.forEach(apply);
-  };
-  const refreshed = (): Promise<void> => {
-    refreshing ??= refresh().finally(() => (refreshing = undefined));
-    return refreshing;
+  const journal = openCacheJournal(root, owner);
+  const index = createJournalIndex(line => journal.decode(line));
+  const refresh = (): void => {
+    const { bytes, restarted } = journal.refreshLines();
+    if (restarted) index.clear();
+    index.add(bytes);
   };
   const touched = new Set<string>();
   const touch = (output: string): void => {
@@ -92,7 +54,7 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
     return { tag: "snapshot", id };
   };
   const isWhole = async (id: Digest): Promise<boolean> => {
-    const outputs = records.get(id);
+    const outputs = index.record(id)?.outputs;
     if (outputs === undefined) return false;
     for (const output of outputs)
       if (output !== null && (await loadOutput(output)) === undefined) return false;
@@ -101,20 +63,20 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
 
   return {
     async query(key) {
-      await refreshed();
-      const id = keys.get(key);
-      const outputs = id === undefined ? undefined : records.get(id);
+      refresh();
+      const id = index.idOf(key);
+      const outputs = id === undefined ? undefined : index.record(id)?.outputs;
       if (id === undefined || outputs === undefined) return undefined;
       // A result may be of use without being loaded: when a later step's result is found.
       for (const output of outputs) if (output !== null) touch(output);
       return { id };
     },
-    async load(record, index) {
-      return loadOutput(records.get(record.id)?.[index]);
+    async load(record, output) {
+      return loadOutput(index.record(record.id)?.outputs[output]);
     },
     async save(saved, vertex, results) {
-      await refreshed();
-      const known = saved.map(key => keys.get(key.digest)).filter(id => id !== undefined);
+      refresh();
+      const known = saved.map(key => index.idOf(key.digest)).filter(id => id !== undefined);
       for (const id of known) if (await isWhole(id)) return linkAll(saved, { id });
       const first = saved[0];
       const id = known[0] ?? first?.digest;
@@ -128,7 +90,7 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
         parts: storedParts(saved),
       };
       await journal.appendAll([record, ...saved.map(key => ({ type: "key" as const, key: key.digest, id }))]);
-      await refreshed();
+      refresh();
       return { id };
     },
     async link(key, record) {
@@ -142,20 +104,20 @@ export function openDiskStore({ root, owner, snapshots, claims }: DiskStoreDeps)
             onWait: holderPid => wait.onWait(describeHolder(holderPid)),
           }),
     async partsOf(record) {
-      await refreshed();
-      return partsById.get(record);
+      refresh();
+      return index.record(record)?.parts;
     },
     async previousParts({ digest, name }) {
-      await refreshed();
-      return partsByVertex.get(digest) ?? partsByName.get(name);
+      refresh();
+      return index.newestOf({ digest, name })?.parts;
     },
   };
 
   async function linkAll(saved: readonly CacheKey[], record: CacheRecord): Promise<CacheRecord> {
-    const fresh = saved.filter(key => keys.get(key.digest) !== record.id);
+    const fresh = saved.filter(key => index.idOf(key.digest) !== record.id);
     if (fresh.length > 0) {
       await journal.appendAll(fresh.map(key => ({ type: "key" as const, key: key.digest, id: record.id })));
-      await refreshed();
+      refresh();
     }
     return record;
   }
@@ -169,10 +131,7 @@ export async function compactDiskStore(
   { root, owner }: Pick<DiskStoreDeps, "root" | "owner">,
   { forget = false, signal }: { readonly forget?: boolean; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  const journal = openJournal<JournalRecord>(root, owner, "cache", {
-    encode: record => record,
-    decode: decodeRecord,
-  });
+  const journal = openCacheJournal(root, owner);
   await journal.compact(
     all => compactRecords(all, path => existsSync(join(root.snapshots, path)), forget),
     signal,
@@ -192,10 +151,7 @@ export async function readStoredSteps({
   root,
   owner,
 }: Pick<DiskStoreDeps, "root" | "owner">): Promise<StoredSteps> {
-  const journal = openJournal<JournalRecord>(root, owner, "cache", {
-    encode: record => record,
-    decode: decodeRecord,
-  });
+  const journal = openCacheJournal(root, owner);
   const names = new Map<string, string>();
   const outputs = new Map<string, readonly string[]>();
   for (const record of (await journal.refresh()).records) {
@@ -266,31 +222,4 @@ function storedParts(saved: readonly CacheKey[]): readonly StoredPart[] {
     for (const part of key.details ?? []) parts.set(part.label, storedPart(part));
   }
   return [...parts.values()];
-}
-
-function decodeRecord(value: unknown): JournalRecord | undefined {
-  if (!isObject(value)) return undefined;
-  const { type, id, key, vertex, name, outputs, parts } = value;
-  if (typeof id !== "string" || !isDigest(id)) return undefined;
-  if (type === "key") return typeof key === "string" && isDigest(key) ? { type, key, id } : undefined;
-  if (type !== "record" || typeof vertex !== "string" || !isDigest(vertex) || typeof name !== "string")
-    return undefined;
-  if (
-    !Array.isArray(outputs) ||
-    !outputs.every((item): item is StoredOutput => item === null || typeof item === "string")
-  )
-    return undefined;
-  if (!Array.isArray(parts) || !parts.every(isStoredPart)) return undefined;
-  return { type, id, vertex, name, outputs, parts };
-}
-
-function isStoredPart(value: unknown): value is StoredPart {
-  if (!isObject(value)) return false;
-  const { label, value: digest, shown } = value;
-  return (
-    typeof label === "string" &&
-    typeof digest === "string" &&
-    isDigest(digest) &&
-    (shown === undefined || typeof shown === "string")
-  );
 }

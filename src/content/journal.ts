@@ -19,6 +19,10 @@ export interface Journal<T> {
    * another process `restarted` is true, and the records are all there are.
    */
   refresh(): Promise<JournalChunk<T>>;
+  /** The same as lines that are neither checked nor decoded yet; empty ones among them mean nothing. */
+  refreshLines(): JournalLines;
+  /** What one line, without its end, says; undefined when it is damaged, or no such record. */
+  decode(line: Buffer): T | undefined;
   /** Replaces the log by the records that `keep` makes of all of them. No record appended meanwhile is lost. */
   compact(keep: (records: readonly T[]) => readonly T[], signal?: AbortSignal): Promise<void>;
   /** Size of the log in bytes when last read. */
@@ -32,6 +36,12 @@ export interface JournalChunk<T> {
   readonly damaged: number;
 }
 
+export interface JournalLines {
+  /** Whole lines. */
+  readonly bytes: Buffer;
+  readonly restarted: boolean;
+}
+
 export interface JournalCodec<T> {
   /** A value that JSON can hold. */
   encode(record: T): unknown;
@@ -40,7 +50,10 @@ export interface JournalCodec<T> {
 }
 
 const CHECK_DIGITS = 12;
+/** Where in a line what it says begins: behind its checksum. */
+export const BODY_AT = CHECK_DIGITS + 1;
 const NEWLINE = 10;
+const NOTHING = Buffer.alloc(0);
 
 /** Opens the log `<name>.log` of the state directory; the file appears with the first record. */
 export function openJournal<T>(
@@ -62,14 +75,14 @@ export function openJournal<T>(
     return found === undefined ? identity === "" : identity === identityOf(found) && found.size === sizeSeen;
   };
 
-  const read = (): JournalChunk<T> => {
-    if (isAsRead()) return { records: [], restarted: false, damaged: 0 };
+  const read = (): JournalLines => {
+    if (isAsRead()) return { bytes: NOTHING, restarted: false };
     const fd = openIfThere(path);
     if (fd === undefined) {
       const restarted = identity !== "";
       identity = "";
       position = 0;
-      return { records: [], restarted, damaged: 0 };
+      return { bytes: NOTHING, restarted };
     }
     try {
       const found = fstatSync(fd, { bigint: true });
@@ -82,7 +95,7 @@ export function openJournal<T>(
       position += end;
       // Less when it was cut off while it was read: then it is read again.
       sizeSeen = BigInt(position - end + bytes.length);
-      return { ...decodeLines(bytes.subarray(0, end), codec), restarted };
+      return { bytes: bytes.subarray(0, end), restarted };
     } finally {
       closeSync(fd);
     }
@@ -100,7 +113,12 @@ export function openJournal<T>(
       // Shared with other writers; only compaction, which replaces the file, excludes them.
       await withLock(root, lockKey, undefined, () => appendBytes(path, bytes), { shared: true });
     },
-    refresh: async () => read(),
+    refresh: async () => {
+      const { bytes, restarted } = read();
+      return { ...decodeLines(bytes, codec), restarted };
+    },
+    refreshLines: read,
+    decode: line => decodeLine(line, codec),
     async compact(keep, signal) {
       await withLock(root, lockKey, signal, async () => {
         const fd = openIfThere(path);
@@ -149,16 +167,16 @@ function decodeLines<T>(
     const line = bytes.subarray(start, end);
     start = end + 1;
     if (line.length === 0) continue;
-    const body = line.subarray(CHECK_DIGITS + 1);
-    const sound = line.length > CHECK_DIGITS + 1 && line.toString("latin1", 0, CHECK_DIGITS) === check(body);
-    const record = sound ? decodeBody(body, codec) : undefined;
+    const record = decodeLine(line, codec);
     if (record === undefined) damaged++;
     else records.push(record);
   }
   return { records, damaged };
 }
 
-function decodeBody<T>(body: Buffer, codec: JournalCodec<T>): T | undefined {
+function decodeLine<T>(line: Buffer, codec: JournalCodec<T>): T | undefined {
+  const body = line.subarray(BODY_AT);
+  if (line.length <= BODY_AT || line.toString("latin1", 0, CHECK_DIGITS) !== check(body)) return undefined;
   try {
     return codec.decode(JSON.parse(body.toString("utf8")));
   } catch {

@@ -184,6 +184,12 @@ export async function settleLedger(root: StateRoot, settledBytes: number): Promi
   );
 }
 
+/** What is in place and granted in all, in bytes, as far as it is known without counting; undefined when it is not. */
+export function usedBytes(root: StateRoot): number | undefined {
+  const page = readPage(root);
+  return page && page.settled + sum(Object.entries(page.owners));
+}
+
 const unlimited: Ledger = {
   pieceBytes: Infinity,
   chargedBytes: 0,

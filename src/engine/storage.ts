@@ -9,7 +9,7 @@ import { type BlobStore, openBlobStore } from "../content/blob.ts";
 import { emptyTrash, pruneBlobs } from "../content/blobprune.ts";
 import { type EvictableKind, evictableKinds, type EvictionGoal, planEviction } from "../content/gc.ts";
 import { openOwner, type Owner, readLeases } from "../content/lease.ts";
-import { settleLedger } from "../content/ledger.ts";
+import { settleLedger, usedBytes } from "../content/ledger.ts";
 import { withLock } from "../content/lock.ts";
 import { openStateRoot, stateFolders, type StateRoot } from "../content/root.ts";
 import { wipeStateRoot } from "../content/wipe.ts";
@@ -78,8 +78,9 @@ function statfsIfPresent(path: string): StatsFs | undefined {
 }
 
 /**
- * Prunes when something was added since the last time, the ceiling is another one, or the disk is filling up or was
- * full. Never fails: what could not be removed now is tried again after the next build.
+ * Prunes when something was added since the last time and the ledger does not say that there is ample room, something
+ * else is asked for than then, or the disk is filling up or was full. Never fails: what could not be removed now is tried again
+ * after the next build.
  */
 export async function collectGarbage(
   rootPath: string,
@@ -90,26 +91,36 @@ export async function collectGarbage(
     // It was open until just now.
     const root = stateFolders(rootPath);
     const marker = join(root.facts, "collected");
-    const ceiling = String(goal.maxBytes ?? "none");
+    const asked = `${goal.maxBytes ?? "none"} ${goal.unusedForMs ?? "none"}`;
     // At once: asking other threads takes longer than the answers.
     const { bavail, bsize } = statfsSync(root.path);
     const added = newest([root.snapshots, join(root.blobs, "sha256")]);
     const lookedMs = newest([marker]);
     const isDue =
-      added >= lookedMs ||
+      (added >= lookedMs && !hasAmpleRoom(root, goal, lookedMs)) ||
       Date.now() - lookedMs > (goal.unusedForMs ?? Infinity) * STALE_LOOK_PART ||
       bavail * bsize < (goal.minFreeBytes ?? 0) ||
       lookedMs === 0 ||
       lacksBallast(root.path) ||
-      readFileSync(marker, "utf8") !== ceiling;
+      readFileSync(marker, "utf8") !== asked;
     if (!isDue) return [];
     // Marked before looking, so that what appears meanwhile is looked at next time.
-    await writeFile(marker, ceiling).catch(() => undefined);
+    await writeFile(marker, asked).catch(() => undefined);
     await using storage = await openStorage(rootPath);
     return await storage.prune(goal, signal);
   } catch {
     return [];
   }
+}
+
+/** To look at everything takes a tenth of a millisecond for each snapshot, so it is left while the ledger says less. */
+const AMPLE_PART = 0.75;
+/** It does not count all that is small: so long it is believed. */
+const COUNT_MS = 24 * 3600_000;
+
+function hasAmpleRoom(root: StateRoot, { maxBytes = Infinity }: StorageGoal, countedMs: number): boolean {
+  const used = usedBytes(root);
+  return used !== undefined && used < maxBytes * AMPLE_PART && Date.now() - countedMs < COUNT_MS;
 }
 
 /** What has been stale for a tenth of its time is late to go. */
