@@ -6,7 +6,7 @@ import { readlinkSync } from "node:fs";
 import { BakeError } from "../diagnostic/error.ts";
 import { createDigester, type Digest } from "../oci/digest.ts";
 import { hasWildcard } from "../pattern/wildcard.ts";
-import { errnoOf, fileFailure } from "./errno.ts";
+import { entryFailure, errnoOf } from "./errno.ts";
 import { createFileHasher, type FileHasher, type StatCache } from "./filehash.ts";
 import { splitDevice } from "./mknod.ts";
 import { createSlicer } from "./slice.ts";
@@ -16,7 +16,7 @@ import { compileRules, createTreeView, type TreeFilter } from "./view.ts";
 import { isRacy, isSameFile } from "./stattable.ts";
 import { lstatEntry, walkTree, type WalkEntry } from "./walk.ts";
 import { WalkList } from "./walklist.ts";
-import { isPortableXattr, loadXattrs, type Xattrs } from "./xattr.ts";
+import { isPortableXattr, loadXattrs, type Xattr, type Xattrs } from "./xattr.ts";
 
 /** One path that a step reads. */
 export interface PathSelector {
@@ -108,7 +108,7 @@ export async function hashPaths(
           if (entry.kind === "socket") continue;
           const label = under(match.named, entry.path);
           const known = entry.kind === "file" ? statCache?.get(entry.absolute, entry.stats) : undefined;
-          const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs);
+          const tail = known?.isPlain === true ? "" : describeAttributes(entry, xattrs, label);
           const body = known?.digest ?? bodyOf(entry, hasher, { shown: label, isPlain: tail === "" });
           // Of a link's own attributes nothing is said here.
           const at = entries?.add(entry, tail === "" && entry.kind !== "symlink");
@@ -178,7 +178,7 @@ export async function isAsListed(
       return false;
     const before = await doubtful.get(at);
     if (before === undefined) continue;
-    const tail = describeAttributes(entry, xattrs);
+    const tail = describeAttributes(entry, xattrs, entry.path);
     const body = await bodyOf(entry, hasher, { shown: entry.path, isPlain: tail === "" });
     if (body + tail !== before) return false;
   }
@@ -209,13 +209,20 @@ function describe({ kind, stats }: WalkEntry, resetOwner: boolean, otherNameOf: 
   return `${kind}${otherNameOf}\0${mode}\0${owner}`;
 }
 
-function describeAttributes({ absolute, kind }: WalkEntry, xattrs: Xattrs): string {
+function describeAttributes({ absolute, kind }: WalkEntry, xattrs: Xattrs, shown: string): string {
   // Linux lets nobody give attributes to the link itself, but for those that do not count.
   if (kind === "symlink") return "";
-  return xattrs
-    .read(absolute, isPortableXattr)
+  return readAttributes(absolute, xattrs, shown)
     .map(({ name, value }) => `${Buffer.from(name).toString("hex")}=${Buffer.from(value).toString("hex")}`)
     .join(",");
+}
+
+function readAttributes(absolute: string, xattrs: Xattrs, shown: string): readonly Xattr[] {
+  try {
+    return xattrs.read(absolute, isPortableXattr);
+  } catch (thrown) {
+    throw entryFailure(shown, thrown);
+  }
 }
 
 function bodyOf(
@@ -230,7 +237,7 @@ function bodyOf(
       try {
         return readlinkSync(entry.absolute);
       } catch (thrown) {
-        throw errnoOf(thrown) === undefined ? thrown : fileFailure("read", file.shown, thrown);
+        throw errnoOf(thrown) === undefined ? thrown : entryFailure(file.shown, thrown);
       }
     case "char":
     case "block": {

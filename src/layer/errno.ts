@@ -52,3 +52,15 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export function readFailure(action: "read" | "read directory", path: string, thrown: unknown): unknown {
   return fileFailure(action, path, thrown, REMEDIES[errnoOf(thrown) ?? ""]);
 }
+
+/** What tells that an entry is no longer what it was when it was found: gone, a link (O_NOFOLLOW), no link, a directory. */
+const REPLACED = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EINVAL", "EISDIR", "ENXIO"]);
+
+/** The failure to read an entry that was found a moment ago. */
+export function entryFailure(path: string, thrown: unknown): unknown {
+  if (!REPLACED.has(errnoOf(thrown) ?? "")) return readFailure("read", path, thrown);
+  return new BakeError("file-operation", `cannot read "${path}": it was replaced or removed meanwhile`, {
+    cause: thrown,
+    hint: "build again when nothing else writes there, or ignore it",
+  });
+}

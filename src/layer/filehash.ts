@@ -2,7 +2,7 @@
 import { createHash, hash, webcrypto } from "node:crypto";
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { readFailure } from "./errno.ts";
+import { entryFailure } from "./errno.ts";
 import { type FileIdentity, isRacy, isSameFile } from "./stattable.ts";
 import type { EntryStats } from "./walk.ts";
 
@@ -111,7 +111,7 @@ export function createFileHasher({
   return {
     hash(absolute, stats, { shown, isPlain }) {
       const file: HashedFile = { absolute, stats, isPlain, startedMs: Date.now() };
-      const failed = (thrown: unknown): unknown => readFailure("read", shown, thrown);
+      const failed = (thrown: unknown): unknown => entryFailure(shown, thrown);
       try {
         const digest = stats.size <= SYNC_BYTES ? hashNow(file) : undefined;
         if (digest !== undefined) return digest;

@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -260,6 +261,35 @@ test("an unreadable file is named", async () => {
       message: 'cannot read "f": permission denied',
     }),
   );
+});
+
+test("what is replaced or removed between being found and being read is told as that", async () => {
+  for (const replace of [
+    (file: string) => unlinkSync(file),
+    (file: string) => {
+      unlinkSync(file);
+      symlinkSync("elsewhere", file);
+    },
+    (file: string) => {
+      unlinkSync(file);
+      mkdirSync(file);
+    },
+  ]) {
+    using dir = tempDir();
+    await makeTree(dir.path, { "d/f": "x" });
+    // It is asked for what is known of a file just before that is read.
+    const statCache: StatCache = {
+      get: absolute => {
+        replace(absolute);
+        return undefined;
+      },
+      set: () => undefined,
+    };
+    await assert.rejects(hashPaths(dir.path, [all], undefined, { statCache }), {
+      code: "file-operation",
+      message: 'cannot read "d/f": it was replaced or removed meanwhile',
+    });
+  }
 });
 
 test("an aborted walk stops", async () => {
