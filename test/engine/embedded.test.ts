@@ -159,7 +159,9 @@ test("what a run that was stopped before it began knows nothing of is not forgot
         credentials: () => Promise.resolve(undefined),
       },
       definition: "docker-bake.hcl",
-      emit: event => void (event.type === "reason" && reasons.push(event.text)),
+      emit: event => {
+        if (event.type === "reason") reasons.push(event.text);
+      },
       signal,
     });
   };

@@ -56,12 +56,11 @@ test("a name that is a file in one tree and a folder in another ends as one of t
   using temp = tempFolder();
   for (let round = 0; round < 40; round += 1) {
     const to = tree(path.join(temp.path, `to${round}`), { before: "" });
-    await Promise.allSettled([
+    const results = await Promise.allSettled([
       moveTreeInto(tree(path.join(temp.path, `file${round}`), { x: "file" }), to),
       moveTreeInto(tree(path.join(temp.path, `folder${round}`), { "x/in": "folder" }), to),
-    ]).then(results => {
-      for (const result of results) if (result.status === "rejected") throw result.reason;
-    });
+    ]);
+    for (const result of results) if (result.status === "rejected") assert.fail(String(result.reason));
     const isFolder = statSync(path.join(to, "x")).isDirectory();
     assert.equal(readFileSync(path.join(to, isFolder ? "x/in" : "x"), "utf8"), isFolder ? "folder" : "file");
     assert.deepEqual(readdirSync(to).sort(), ["before", "x"]);
