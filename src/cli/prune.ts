@@ -60,7 +60,10 @@ export const definePrune: DefineCommand = (command, { environment, signal }, don
       if (await storageExists(root)) {
         await using storage = await openStorage(root);
         const goal = await goalOf(request, flags.target, storage, cacheLimits({}, environment, root));
-        removed = await (flags.dryRun === true ? storage.plan(goal, signal) : storage.prune(goal, signal));
+        const described = flags.verbose === true;
+        removed = await (flags.dryRun === true
+          ? storage.plan(goal, signal)
+          : storage.prune({ ...goal, described }, signal));
       }
       const bytes = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       const verb = flags.dryRun === true ? "Would remove" : "Removed";

@@ -46,6 +46,8 @@ export interface StorageGoal extends EvictionGoal<StoredThing> {
   readonly reservedBytes?: number | undefined;
   /** Also drops the history of steps, and the records themselves when nothing is left that they are of. */
   readonly forget?: boolean;
+  /** What goes is described by the steps that made it, for which records have to be read. */
+  readonly described?: boolean;
 }
 
 /** The cache may take this part of its disk by default, and no more than the next line says. */
@@ -199,8 +201,9 @@ async function prune(
   signal: AbortSignal | undefined,
 ): Promise<readonly StoredThing[]> {
   const { root, owner, layers } = parts;
-  const { forget = false } = goal;
-  const things = await listThings(parts, { signal, told: goal.isCandidate !== undefined });
+  const { forget = false, described = false } = goal;
+  const told = described || goal.isCandidate !== undefined;
+  const things = await listThings(parts, { signal, told });
   const planned = await planPrune(things, goal, parts);
   const gone = new Set<StoredThing>();
   for (const kind of evictableKinds) {

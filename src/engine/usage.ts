@@ -75,7 +75,8 @@ export async function listThings(
       counted.add(digest);
     }
     const inUse = leases.snapshot.has(id);
-    const description = steps?.names.get(id) ?? (own.length > 0 ? "layer of an image" : "");
+    const ofImage = told && own.length > 0 ? "layer of an image" : "";
+    const description = steps?.names.get(id) ?? ofImage;
     const { parent } = meta;
     found.push({ kind: "snapshot", id, sizeBytes, lastUsedMs, inUse, parent, description, blobs: own });
   }

@@ -33,7 +33,9 @@ test(
       (await bakeOk(["du"], project)).stdout,
       /^ID +KIND +SIZE +LAST USED +TARGETS +DESCRIPTION\n[^]*\nTotal: /,
     );
-    assert.match((await bakeOk(["prune", "--all"], project)).stdout, /^Removed \d+ entries, \d/);
+    const { stdout: removed } = await bakeOk(["prune", "--all", "--verbose"], project);
+    assert.match(removed, /^snapshot \w+ {2}2\.\d MiB {2}\[.*RUN/m);
+    assert.match(removed, /\nRemoved \d+ entries, \d/);
     assert.deepEqual(await usage(project), { total: 0, reclaimable: 0, shared: 0, entries: [] });
     const again = await bakeOk(["--progress=rawjson"], project);
     assert.equal(executedSteps(again.stderr).length, executedSteps(first.stderr).length);
