@@ -1,5 +1,5 @@
 // Cleans up after owners that died: their processes, cgroups, mounts and files, in this order.
-import { closeSync, existsSync, openSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, unlinkSync } from "node:fs";
 import { chmod, readdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, isAbsolute, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,10 +21,14 @@ export const OUTSIDE_NAME = /llbake-[0-9A-Za-z]{6,}$/;
 /** A variable that the programs which an owner starts have, with its folder: how those it left behind are known. */
 export const OWNER_VARIABLE = "LLBAKE_OWNER";
 
-/** How long the rest of an exit may take on a machine with too much to do. */
+// Pauses are counted, not the time: on a machine with too much to do it goes by with nothing done.
+/** For the rest of an exit. */
 const DYING_WAIT_MS = 5_000;
+/** For what was killed to end, in pauses of 2 ms. */
 const KILL_WAIT_MS = 5_000;
-/** On a machine with too much to do, starting a program may be interrupted for long. With 1 ms between them. */
+/** More than it takes until what was killed has started nothing more. */
+const KILL_ROUNDS = 100;
+/** Starting a program may be interrupted for long. With 1 ms between them. */
 const EXEC_ATTEMPTS = 300;
 
 /** Removes what dead owners left behind and returns their names. Several processes may sweep at once. */
@@ -44,11 +48,11 @@ export async function sweepDyingOwners(root: StateRoot): Promise<void> {
   const locks = await openByteLocks(root);
   try {
     const dying = new Set(others.filter(name => locks.holder(ownerByte(name)) === undefined));
-    const deadline = Date.now() + DYING_WAIT_MS;
-    for (let waitMs = 1; ; waitMs = Math.min(25, waitMs * 2)) {
+    for (let [waitMs, waitedMs] = [1, 0]; ; waitMs = Math.min(25, waitMs * 2)) {
       const { living } = await sweepOwners(root);
-      if (!living.some(name => dying.has(name)) || Date.now() >= deadline) return;
+      if (!living.some(name => dying.has(name)) || waitedMs >= DYING_WAIT_MS) return;
       await delay(waitMs);
+      waitedMs += waitMs;
     }
   } finally {
     locks.close();
@@ -193,10 +197,10 @@ function removeEmpty(path: string): boolean {
  * and its helpers, are known by a variable.
  */
 async function killProcesses(path: string): Promise<void> {
-  const deadline = Date.now() + KILL_WAIT_MS;
+  let waitedMs = 0;
   // What was just about to start something is followed by what it started; and what puts itself into the background
   // may be looked for between its two processes, when the one is gone and the other was not there yet.
-  for (let quiet = 0; quiet < 2;) {
+  for (let [quiet, round] = [0, 0]; quiet < 2 && round < KILL_ROUNDS; round++) {
     const victims = await findProcesses(path);
     quiet = victims.size === 0 ? quiet + 1 : 0;
     let areOthers = false;
@@ -208,16 +212,16 @@ async function killProcesses(path: string): Promise<void> {
     // Not ours to kill.
     if (areOthers && victims.size === 0) return;
     for (const [pid, started] of victims) {
-      while ((await processStart(pid)) === started && Date.now() < deadline) {
+      for (; (await processStart(pid)) === started; waitedMs += 2) {
         thaw(pid, ownerCgroup(basename(path)));
+        if (waitedMs >= KILL_WAIT_MS) return;
         await delay(2);
       }
     }
-    if (Date.now() >= deadline) return;
   }
 }
 
-/** Process ids, each with when it started. */
+/** Process ids, each with when it started. All are read at once: to ask another thread for each takes far longer. */
 async function findProcesses(path: string): Promise<Map<number, string>> {
   const bundles = await readdir(join(path, "bundles")).catch(() => []);
   const found = new Map<number, string>();
@@ -229,14 +233,14 @@ async function findProcesses(path: string): Promise<Map<number, string>> {
     const pid = await recordedInit(join(path, "bundles", bundle, "pid"));
     if (pid !== undefined) await mark(pid);
   }
-  for (const entry of await readdir("/proc")) {
+  for (const entry of readdirSync("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
     const words = await commandLine(pid);
     // Read after it: what starts a program in between has the variable by then.
-    if (await hasWord(`/proc/${pid}/environ`, word => word === `${OWNER_VARIABLE}=${path}`)) await mark(pid);
+    if (textOf(`/proc/${pid}/environ`).split("\0").includes(`${OWNER_VARIABLE}=${path}`)) await mark(pid);
     if (!words.some(word => word.startsWith(`${path}/`))) continue;
-    for (const child of await children(pid)) await mark(child);
+    for (const child of children(pid)) await mark(child);
     await mark(pid);
   }
   return found;
@@ -245,16 +249,19 @@ async function findProcesses(path: string): Promise<Map<number, string>> {
 /** The arguments of a process; in the moment it starts another program they are out of sight, which is waited for. */
 async function commandLine(pid: number): Promise<readonly string[]> {
   for (let attempt = 0; ; attempt++) {
-    const text = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    const text = textOf(`/proc/${pid}/cmdline`);
     if (text !== "" || attempt === EXEC_ATTEMPTS || !existsSync(`/proc/${pid}/exe`)) return text.split("\0");
     await delay(1);
   }
 }
 
-/** Whether a file of words, each ended by a zero byte, has one that passes; processes come and go. */
-async function hasWord(file: string, test: (word: string) => boolean): Promise<boolean> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  return text.split("\0").some(test);
+/** A file of a process, empty when there is none any more, or it is not ours to read. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** The process id in a runtime's pid file, unless it was given to a process that started after the file was written. */
@@ -272,12 +279,14 @@ async function recordedInit(file: string): Promise<number | undefined> {
 /** Per second, in /proc/PID/stat: USER_HZ, the same on every Linux that Node runs on. */
 const CLOCK_TICKS = 100;
 
-async function children(pid: number): Promise<readonly number[]> {
-  const tasks = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = await Promise.all(
-    tasks.map(task => readFile(`/proc/${pid}/task/${task}/children`, "utf8").catch(() => "")),
-  );
-  return lists.flatMap(list => list.split(" ").filter(Boolean).map(Number));
+function children(pid: number): readonly number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap(task =>
+      textOf(`/proc/${pid}/task/${task}/children`).split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return [];
+  }
 }
 
 /** False when it is not ours to kill, as a step of another user namespace. */
