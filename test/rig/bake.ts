@@ -81,7 +81,11 @@ export function startBake(args: readonly string[], options: BakeOptions): Runnin
     notify();
   });
   child.stdin.on("error", () => undefined).end(input ?? "");
-  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  const timer = setTimeout(() => {
+    // What it leaves mounted fails the test too, which would be all that is told.
+    console.error(`bake ${args.join(" ")} took longer than ${timeoutMs} ms\n${stderr.slice(-4_000)}`);
+    child.kill("SIGKILL");
+  }, timeoutMs);
   const outcome = new Promise<BakeOutcome>((settle, fail) => {
     child.once("error", fail);
     child.once("close", (exitCode, signal) => {
