@@ -7,7 +7,7 @@ export interface Native {
    * are synchronous, about a microsecond each.
    */
   bind(prototype: string): (...args: readonly NativeValue[]) => number;
-  /** As `bind`, for calls that take long: each runs on another thread. */
+  /** As `bind`, for calls that take long: each runs on another thread, some dozens at once. */
   bindAsync(prototype: string): (...args: readonly NativeValue[]) => Promise<number>;
   /** The error of the last synchronous call that failed on this thread. */
   lastError(): { readonly errno: number; readonly code: string };
@@ -37,12 +37,15 @@ async function load(): Promise<Native | undefined> {
       bindAsync(prototype) {
         let call: ReturnType<typeof library.func> | undefined;
         return (...args) =>
-          new Promise((resolve, reject) => {
-            (call ??= library.func(prototype)).async(...args, (error: unknown, result: unknown) => {
-              if (error) reject(error instanceof Error ? error : new Error("a native call failed"));
-              else resolve(Number(result));
-            });
-          });
+          inTurn(
+            () =>
+              new Promise((resolve, reject) => {
+                (call ??= library.func(prototype)).async(...args, (error: unknown, result: unknown) => {
+                  if (error) reject(error instanceof Error ? error : new Error("a native call failed"));
+                  else resolve(Number(result));
+                });
+              }),
+          );
       },
       lastError() {
         const errno = koffi.errno();
@@ -52,6 +55,23 @@ async function load(): Promise<Native | undefined> {
     };
   } catch {
     return undefined;
+  }
+}
+
+/** koffi refuses more than 256 that wait or run. */
+const MAX_CALLS = 64;
+let running = 0;
+const waiting: (() => void)[] = [];
+
+async function inTurn<T>(call: () => Promise<T>): Promise<T> {
+  if (running === MAX_CALLS) await new Promise<void>(resolve => waiting.push(resolve));
+  else running += 1;
+  try {
+    return await call();
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
   }
 }
 
