@@ -2,15 +2,26 @@
 // The floor is an empty Node program, for the steps cost nothing. With buildx and a running buildkitd installed, these
 // build the same by turns.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeGraph } from "./graph.mjs";
 import { byTurns, findBusybox, findPeer, measured, printTurns, program, run } from "./measure.mjs";
 
 const rounds = Number(process.argv[2] ?? 9);
 const PREFIX_STEPS = 6;
 const TARGETS = 30;
+const OTHER_RESULTS = 10_000;
 
 const busybox = findBusybox();
 const peer = findPeer();
@@ -55,12 +66,35 @@ try {
   });
   const executed = new Set([...log.matchAll(/^#(\d+) .*ran$/gm)].map(([, step]) => step)).size;
   console.log(`executions of ${TARGETS} targets with ${PREFIX_STEPS} shared steps: ${executed}`);
+
+  // The same among many other results.
+  await fillState();
+  const [bake] = builders(join(work, "noop3"));
+  const [bakePrefix] = builders(folder);
+  const among = [() => bake({}), () => bakePrefix({ SALT: `m${process.pid}.${salt++}` }), bare];
+  printTurns(
+    `among ${OTHER_RESULTS} other results`,
+    ["no-op of 3 targets", `${TARGETS} targets, ${PREFIX_STEPS} shared`, "node -e 0"],
+    await byTurns(among, { rounds: Math.ceil(rounds / 2) }),
+  );
 } finally {
   registry?.child.kill();
   rmSync(out, { recursive: true });
   // Nothing may be mounted below the folder that is removed.
   if (!readFileSync("/proc/self/mountinfo", "utf8").includes(` ${work}/`))
     rmSync(work, { recursive: true, force: true });
+}
+
+async function fillState() {
+  const file = join(work, "graph.llb");
+  await writeGraph(file, OTHER_RESULTS, program);
+  const input = openSync(file, "r");
+  try {
+    const args = [program, "build-llb", "--progress=quiet"];
+    await run(process.execPath, args, { env, stdio: [input, "pipe", "pipe"] });
+  } finally {
+    closeSync(input);
+  }
 }
 
 function labels() {

@@ -16,15 +16,12 @@ import {
 import { spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { clearInterval, setInterval } from "node:timers";
-import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { writeGraph } from "./graph.mjs";
 import { compare, program as built } from "./measure.mjs";
 
 const rounds = Number(process.argv[2] ?? 3);
 const program = process.env.LLBAKE_TEST_PROGRAM ?? built;
-const { copy, marshal, mkfile, scratch, writeDefinition } = await import(
-  pathToFileURL(join(dirname(program), "llb", "mod.js")).href
-);
 const work = mkdtempSync(join(tmpdir(), "llbake-bench-"));
 const COUNTS = (process.env.COUNTS ?? "1000,5000,10000").split(",").map(Number);
 
@@ -38,7 +35,7 @@ for (let at = 0; at < bytes.length; at += 200) createHash("sha256").update(bytes
 try {
   for (const count of COUNTS) {
     const file = join(work, `${count}.llb`);
-    const ops = writeGraph(file, count);
+    const ops = await writeGraph(file, count, program);
     const peaks = { cold: 0, cached: 0 };
     const cold = await compare(
       async round => {
@@ -63,24 +60,6 @@ try {
   }
 } finally {
   rmSync(work, { recursive: true, force: true });
-}
-
-/** A binary tree of `count` ops; gives their bytes. */
-function writeGraph(path, count) {
-  let level = [];
-  const leaves = Math.ceil(count / 2);
-  for (let i = 0; i < leaves; i++) level.push(scratch().file(mkfile("/f", 0o644, `content ${i}\n`)));
-  for (let made = leaves; level.length > 1;) {
-    const next = [];
-    for (let i = 0; i < level.length; i += 2) {
-      const [left, right] = [level[i], level[i + 1]];
-      next.push(right === undefined ? left : left.file(copy(right, "/f", `/g${made++}`)));
-    }
-    level = next;
-  }
-  const definition = marshal(level[0], { platform: "linux/amd64" });
-  writeFileSync(path, writeDefinition(definition));
-  return definition.def;
 }
 
 function floor(folder, ops) {
