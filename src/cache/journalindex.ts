@@ -20,12 +20,18 @@ export interface JournalIndex {
 type Found<T> = number | T;
 
 const NEWLINE = 10;
-/** As JSON.stringify writes what `JournalRecord` says, in Latin-1: text beyond ASCII is as its bytes are. */
-const KEY = /^\{"type":"key","key":"([^"\\]+)","id":"[^"\\]+"\}$/;
-const RECORD = /^\{"type":"record","id":"([^"\\]+)","vertex":"/;
+const QUOTE = 0x22;
+const LETTER_K = 0x6b;
+const LETTER_R = 0x72;
+/** "sha256:" and 64 digits. Lines with other digests are decoded at once. */
+const DIGEST_BYTES = 71;
+/** Where JSON.stringify puts the first letter of the type of a `JournalRecord`, and its key or id. */
+const TYPE_AT = BODY_AT + '{"type":"'.length;
+const KEY_AT = BODY_AT + '{"type":"key","key":"'.length;
+const KEY_LINE_BYTES = KEY_AT + DIGEST_BYTES + '","id":"'.length + DIGEST_BYTES + '"}'.length;
+const ID_AT = BODY_AT + '{"type":"record","id":"'.length;
+/** In Latin-1: text beyond ASCII is as its bytes are. */
 const NAMED_RECORD = /^\{"type":"record","id":"[^"\\]+","vertex":"([^"\\]+)","name":("(?:[^"\\]|\\.)*")/;
-/** Longer than a line of a key, and than what begins one of a record up to its vertex. */
-const SHAPE_BYTES = 400;
 
 /** Makes an index of nothing; `decode` checks and decodes a line. */
 export function createJournalIndex(decode: (line: Buffer) => JournalRecord | undefined): JournalIndex {
@@ -64,14 +70,10 @@ export function createJournalIndex(decode: (line: Buffer) => JournalRecord | und
       const from = start;
       start = end + 1;
       if (end === from) continue;
-      const shape = isSuspicious
-        ? ""
-        : bytes.toString("latin1", from + BODY_AT, Math.min(end, from + BODY_AT + SHAPE_BYTES));
-      const key = KEY.exec(shape)?.[1];
-      const id = key === undefined ? RECORD.exec(shape)?.[1] : undefined;
-      if (key !== undefined) keys.set(key, at + from);
-      else if (id !== undefined) {
-        records.set(id, at + from);
+      const kind = isSuspicious ? undefined : kindOfLine(bytes, from, end);
+      if (kind === "key") keys.set(digestAt(bytes, from + KEY_AT), at + from);
+      else if (kind === "record") {
+        records.set(digestAt(bytes, from + ID_AT), at + from);
         executions.push(at + from);
       } else apply(decode(bytes.subarray(from, end)));
     }
@@ -151,6 +153,22 @@ export function createJournalIndex(decode: (line: Buffer) => JournalRecord | und
       );
     },
   };
+}
+
+/** What a line looks like. */
+function kindOfLine(bytes: Buffer, from: number, end: number): "key" | "record" | undefined {
+  const type = bytes[from + TYPE_AT];
+  if (type === LETTER_K)
+    return end - from === KEY_LINE_BYTES && bytes[from + KEY_AT + DIGEST_BYTES] === QUOTE ? "key" : undefined;
+  return type === LETTER_R &&
+    end - from > ID_AT + DIGEST_BYTES &&
+    bytes[from + ID_AT + DIGEST_BYTES] === QUOTE
+    ? "record"
+    : undefined;
+}
+
+function digestAt(bytes: Buffer, at: number): string {
+  return bytes.toString("latin1", at, at + DIGEST_BYTES);
 }
 
 /** A name as lines have it. */

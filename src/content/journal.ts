@@ -194,7 +194,7 @@ function openIfThere(path: string): number | undefined {
 }
 
 function readFrom(fd: number, position: number, length: number): Buffer {
-  const bytes = Buffer.alloc(Math.max(0, length));
+  const bytes = Buffer.allocUnsafe(Math.max(0, length));
   let filled = 0;
   while (filled < bytes.length) {
     const bytesRead = readSync(fd, bytes, filled, bytes.length - filled, position + filled);
